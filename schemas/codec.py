@@ -1,0 +1,101 @@
+"""One decoder a topic, built once. What cannot be read is `Poison`, and nothing else is ever raised."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from schemas.events import CustomerEvent, EngagementEvent, Event, TransactionEvent
+
+InputTopic = Literal["customers", "transactions", "engagements"]
+INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("customers", "engagements", "transactions")
+"""In the order in which ties of time are broken."""
+MAX_BYTES: Final = 1_000_000
+"""A larger event is refused, in bytes."""
+
+_UNIONS: Final[dict[InputTopic, Any]] = {
+    "customers": CustomerEvent,
+    "engagements": EngagementEvent,
+    "transactions": TransactionEvent,
+}
+_DECODERS: Final = {topic: msgspec.json.Decoder(union) for topic, union in _UNIONS.items()}
+_ANY: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_ENCODER: Final = msgspec.json.Encoder()
+TOPIC_OF_TYPE: Final[dict[str, InputTopic]] = {
+    kind.__struct_config__.tag: topic for topic, union in _UNIONS.items() for kind in union.__args__
+}
+
+
+class Poison(ValueError):
+    """This record can never be read: one dead letter, inside the commit.
+
+    Attributes
+    ----------
+    reason
+        A short label for metrics: `undecodable`, `invalid`, `too_large`, ...
+    detail
+        For people; names the field where there is one.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def _read(decoder: msgspec.json.Decoder[Any], body: bytes | None) -> Any:
+    if body is None:
+        raise Poison("undecodable", "the record has no value")
+    if len(body) > MAX_BYTES:
+        raise Poison("too_large", f"{len(body)} bytes, of {MAX_BYTES} allowed")
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Poison("invalid", str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Poison("undecodable", str(error)) from None
+    except RecursionError:
+        raise Poison("undecodable", "nested too deeply") from None
+
+
+def decode(topic: InputTopic, body: bytes | None) -> Event:
+    """The event in one record of an input topic.
+
+    Raises
+    ------
+    Poison
+        Whatever the bytes are, this is the only error.
+
+    Examples
+    --------
+    >>> decode("customers", b'{"type": "customer"}')
+    Traceback (most recent call last):
+    schemas.codec.Poison: invalid: Object missing required field `event_id`
+    """
+    event: Event = _read(_DECODERS[topic], body)
+    return event
+
+
+def decode_any(body: bytes) -> Event:
+    """The event in one line of an event file, of whatever topic. Raises `Poison`."""
+    event: Event = _read(_ANY, body)
+    return event
+
+
+def encode(event: Event) -> bytes:
+    """JSON, UTF-8, one object."""
+    return _ENCODER.encode(event)
+
+
+def topic_of(event: Event) -> InputTopic:
+    """The input topic that an event belongs to."""
+    return TOPIC_OF_TYPE[event.__struct_config__.tag]  # type: ignore[index]
+
+
+def key_of(event: Event) -> bytes:
+    """The record's key: the customer, or for an anonymous sale the event itself."""
+    return (event.customer_id or event.event_id).encode()
+
+
+def json_schemas() -> dict[str, Any]:
+    """JSON Schema of each input topic's events."""
+    return {topic: msgspec.json.schema(union) for topic, union in _UNIONS.items()}

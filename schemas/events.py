@@ -1,0 +1,109 @@
+"""The events that come in from Kafka: what customers are, buy, and do with campaigns."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Text = Annotated[str, Meta(min_length=1, max_length=512)]
+Moment = Annotated[datetime, Meta(tz=True)]
+"""RFC 3339 with an offset; a time without one is refused."""
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Value = str | float | bool | None
+"""An attribute of a customer or an offer."""
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line of a purchase or refund. `unit_price` is in the event's currency."""
+
+    product_id: Text
+    quantity: Annotated[float, Meta(gt=0, le=1e9)]
+    unit_price: Annotated[float, Meta(ge=0, le=1e9)]
+    category: Text | None = None
+    brand: Text | None = None
+
+
+class Customer(Struct, frozen=True, kw_only=True, tag_field="type", tag="customer"):
+    """What is given replaces what was known, name by name."""
+
+    event_id: Text
+    customer_id: Text
+    occurred_at: Moment
+    attributes: dict[str, Value] = {}
+    consent: dict[str, bool] = {}
+
+
+class Forgotten(Struct, frozen=True, kw_only=True, tag_field="type", tag="forgotten"):
+    """The customer's data are to be erased."""
+
+    event_id: Text
+    customer_id: Text
+    occurred_at: Moment
+
+
+class Sale(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Shared by purchase and refund. Without `customer_id` it is anonymous: it counts for sales alone."""
+
+    event_id: Text
+    customer_id: Text | None
+    occurred_at: Moment
+    currency: Currency
+    channel: Text
+    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=10_000)]
+
+
+class Purchase(Sale, frozen=True, kw_only=True, tag="purchase"):
+    """Goods bought."""
+
+
+class Refund(Sale, frozen=True, kw_only=True, tag="refund"):
+    """Goods returned, or money back."""
+
+
+class Engagement(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Shared by all that a customer and a campaign have to do with each other."""
+
+    event_id: Text
+    customer_id: Text
+    occurred_at: Moment
+    campaign_id: Text
+    channel: Text
+    decision_id: Text | None = None
+
+
+class Contact(Engagement, frozen=True, kw_only=True):
+    """Shared by `sent` and `withheld`: the offer, and how it was chosen."""
+
+    attributes: dict[str, Value] = {}
+    window_seconds: Annotated[float, Meta(gt=0)] | None = None
+    propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+
+class Sent(Contact, frozen=True, kw_only=True, tag="sent"):
+    """The customer was contacted."""
+
+
+class Withheld(Contact, frozen=True, kw_only=True, tag="withheld"):
+    """The customer was deliberately not contacted: a control."""
+
+
+class Opened(Engagement, frozen=True, kw_only=True, tag="opened"):
+    """The customer looked at the message."""
+
+
+class Clicked(Engagement, frozen=True, kw_only=True, tag="clicked"):
+    """The customer followed it."""
+
+
+class Converted(Engagement, frozen=True, kw_only=True, tag="converted"):
+    """The customer did what the campaign was for."""
+
+
+class Unsubscribed(Engagement, frozen=True, kw_only=True, tag="unsubscribed"):
+    """The customer wants no more on this channel."""
+
+
+CustomerEvent = Customer | Forgotten
+TransactionEvent = Purchase | Refund
+EngagementEvent = Sent | Withheld | Opened | Clicked | Converted | Unsubscribed
+Event = CustomerEvent | TransactionEvent | EngagementEvent

@@ -1,0 +1,173 @@
+"""One task's champion and the trivial answers beside it, each judged test-then-train."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Self
+
+import msgspec
+
+from models.league.baselines import OneFeatureRule, Persistence, RunningMean
+from models.league.contract import Features, Learner
+from models.league.learners import Classifier, Regressor, classifier, regressor
+from models.league.prequential import AmountQuality, BinaryQuality
+from schemas.serving import LinearModel
+
+Kind = Literal["binary", "amount"]
+Quality = BinaryQuality | AmountQuality
+
+_QUALITIES: Final[dict[Kind, type[Quality]]] = {"binary": BinaryQuality, "amount": AmountQuality}
+_LEARNERS: Final[dict[str, type[Learner]]] = {
+    entrant.kind: entrant for entrant in (Classifier, Regressor, RunningMean, OneFeatureRule, Persistence)
+}
+
+
+class League:
+    """Judges and teaches the entrants of one task. A function of its examples, in their order.
+
+    Parameters
+    ----------
+    task
+        The task's name.
+    kind
+        `binary` for labels of 0 or 1, `amount` for amounts.
+    champion
+        Name and learner of what serves.
+    baselines
+        Judged beside it, never served.
+    """
+
+    def __init__(self, task: str, kind: Kind, champion: tuple[str, Learner], baselines: Mapping[str, Learner]) -> None:
+        if champion[0] in baselines:
+            raise ValueError(f"{task}: {champion[0]} is both champion and baseline")
+        self.task = task
+        self.kind = kind
+        self.champion_name, self.champion = champion
+        self.baselines = dict(baselines)
+        self.fresh: dict[str, Quality] = {name: _QUALITIES[kind]() for name in self.entrants()}
+        self.served: Quality = _QUALITIES[kind]()
+        self.examples = 0
+        self.positives = 0
+
+    def entrants(self) -> dict[str, Learner]:
+        """Return the champion and the baselines, by name."""
+        return {self.champion_name: self.champion, **self.baselines}
+
+    @property
+    def version(self) -> str:
+        """Number of examples learned; the same examples make the same version."""
+        return str(self.examples)
+
+    def score_one(self, x: Features) -> float:
+        """Return the champion's score."""
+        return self.champion.score_one(x)
+
+    def ask(self, x: Features) -> dict[str, float]:
+        """Return every entrant's score, for `mature` to judge later."""
+        return {name: learner.score_one(x) for name, learner in self.entrants().items()}
+
+    def mature(
+        self,
+        x: Features,
+        y: float,
+        served: float | None,
+        at: float,
+        asked: Mapping[str, float] | None = None,
+    ) -> None:
+        """Test, then train.
+
+        Parameters
+        ----------
+        x
+            Features at the decision.
+        y
+            What came: 0 or 1, or an amount.
+        served
+            The score given at the decision; None if there was none.
+        at
+            Event time of the decision, in epoch seconds.
+        asked
+            Every entrant's score at the decision, where all were asked then (a backtest). Without
+            it they are asked now, just before learning, and look better than they served.
+        """
+        if served is not None:
+            self.served.update(y, served, at)
+        for name, learner in self.entrants().items():
+            score = asked[name] if asked and name in asked else learner.score_one(x)
+            self.fresh[name].update(y, score, at)
+            learner.learn_one(x, y)
+        self.examples += 1
+        self.positives += y > 0
+
+    def compiled(self, names: Sequence[str]) -> LinearModel | None:
+        """Return the champion as shards score with it; None while it is cold."""
+        return self.champion.compiled(self.task, self.version, names)
+
+    def report(self) -> dict[str, Any]:
+        """Return the task's part of the report. The caller measures the microseconds."""
+        return {
+            "examples": self.examples,
+            "positives": self.positives,
+            "champion": self.champion_name,
+            "models": {self.champion_name: self._report(self.champion_name) | {"microseconds_per_example": None}},
+            "baselines": {name: self._report(name) for name in self.baselines},
+            "served": self.served.report(),
+        }
+
+    def _report(self, name: str) -> dict[str, float | None]:
+        return self.fresh[name].report()
+
+    def state(self) -> dict[str, Any]:
+        """River objects and plain data, for `freeze`. It is alive: freeze it before the next example."""
+        return {
+            "task": self.task,
+            "kind": self.kind,
+            "champion": (self.champion_name, self.champion.state()),
+            "baselines": {name: learner.state() for name, learner in self.baselines.items()},
+            "fresh": {name: msgspec.to_builtins(quality) for name, quality in self.fresh.items()},
+            "served": msgspec.to_builtins(self.served),
+            "examples": self.examples,
+            "positives": self.positives,
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """Return the league whose `state` this was; its future is the same, to the bit.
+
+        Raises
+        ------
+        KeyError, msgspec.ValidationError
+            The state is not one of a league of this release.
+        """
+        name, champion = state["champion"]
+        baselines = {name: _learner(kept) for name, kept in state["baselines"].items()}
+        league = cls(state["task"], state["kind"], (name, _learner(champion)), baselines)
+        quality = _QUALITIES[league.kind]
+        league.fresh = {name: msgspec.convert(kept, quality) for name, kept in state["fresh"].items()}
+        league.served = msgspec.convert(state["served"], quality)
+        league.examples, league.positives = state["examples"], state["positives"]
+        return league
+
+
+def _learner(state: dict[str, Any]) -> Learner:
+    return _LEARNERS[state["kind"]].restore(state)
+
+
+def binary_league(task: str, prior: float, rule: str | None = None) -> League:
+    """Return a new league of labels: logistic regression, beside the base rate and one feature's rule.
+
+    `prior` is the probability served while cold; `rule` names the feature, such as the recency in days.
+    """
+    baselines: dict[str, Learner] = {"base_rate": RunningMean(prior)}
+    if rule is not None:
+        baselines[rule] = OneFeatureRule(rule, prior)
+    return League(task, "binary", ("logistic", classifier(prior)), baselines)
+
+
+def amount_league(task: str, prior: float = 0.0, persists: str | None = None) -> League:
+    """Return a new league of amounts: log-linear regression, beside the mean and more of the same.
+
+    `prior` is the amount served while cold; `persists` names the feature with the last window's amount.
+    """
+    baselines: dict[str, Learner] = {"running_mean": RunningMean(prior)}
+    if persists is not None:
+        baselines["persistence"] = Persistence(persists)
+    return League(task, "amount", ("log_linear", regressor(prior)), baselines)

@@ -1,0 +1,217 @@
+"""Linear learners on River, each with a treatment of its own, compiled to plain numbers."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+from river import linear_model, optim, preprocessing
+
+from models.league.contract import Features
+from models.serving import amount, sigmoid
+from schemas.serving import LinearModel, Link
+
+CLIP: Final = 5.0
+"""Scaled values beyond this many standard deviations are cut: one outlier must not turn the weights."""
+COLD: Final = 20
+"""Examples before a learner trusts its weights; until then it answers the running rate or mean."""
+PRIOR_WEIGHT: Final = 10.0
+"""The prior counts as much as this many examples."""
+FORGETTING: Final = 1.0 / 5_000
+"""Share of the smearing sums that each example replaces: early, poor predictions fade."""
+
+
+def _standard(scaler: Any, name: str) -> tuple[float, float] | None:
+    """Mean and deviation of a feature; None while it has not varied, or has overflowed."""
+    mean, variance = scaler.means.get(name, 0.0), scaler.vars.get(name, 0.0)
+    if not (0.0 < variance < math.inf and math.isfinite(mean)):
+        return None
+    return mean, math.sqrt(variance)
+
+
+class _Linear:
+    """What both linear learners share: scaler, weights, and the running mean of the target.
+
+    The scaler and the regression are separate River objects, for a step of ours inside a River
+    pipeline would put a class of ours into the pickle. They are never asked by River's own
+    `transform_one`, which remembers names that it has not learned.
+    """
+
+    kind: str
+    link: Link
+
+    def __init__(self, scaler: Any, linear: Any, prior: float, *, seen: int = 0, total: float = 0.0) -> None:
+        self._scaler = scaler
+        self._linear = linear
+        self._prior = prior
+        self._seen = seen
+        self._total = total
+
+    def _mean(self) -> float:
+        """Return the mean target so far, drawn towards the prior."""
+        return (self._prior * PRIOR_WEIGHT + self._total) / (PRIOR_WEIGHT + self._seen)
+
+    def _scaled(self, x: Features) -> dict[str, float]:
+        scaled = {}
+        for name, value in x.items():
+            standard = _standard(self._scaler, name)
+            step = (value - standard[0]) / standard[1] if standard else 0.0
+            scaled[name] = min(max(step, -CLIP), CLIP)
+        return scaled
+
+    def _z(self, x: Features) -> float:
+        """Added up from left to right, as the compiled model does: the same bits."""
+        weights, z = self._linear.weights, self._intercept()
+        for name, value in self._scaled(x).items():
+            z += value * weights.get(name, 0.0)
+        return z
+
+    def _intercept(self) -> float:
+        return float(self._linear.intercept)
+
+    def _cap(self) -> float:
+        return 0.0
+
+    def _learn_linear(self, x: Features, y: float) -> None:
+        self._scaler.learn_one(x)
+        self._linear.learn_one(self._scaled(x), y)
+
+    def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
+        """Freeze the weights into plain numbers; what has not varied weighs nothing."""
+        if self._seen < COLD:
+            return None
+        standards = [_standard(self._scaler, name) for name in names]
+        weights = self._linear.weights
+        return LinearModel(
+            task=task,
+            version=version,
+            features=tuple(names),
+            mean=tuple(standard[0] if standard else 0.0 for standard in standards),
+            scale=tuple(standard[1] if standard else 1.0 for standard in standards),
+            clip=CLIP,
+            weights=tuple(
+                weights.get(name, 0.0) if standard else 0.0 for name, standard in zip(names, standards, strict=True)
+            ),
+            intercept=self._intercept(),
+            link=self.link,
+            cap=self._cap(),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """River objects and plain data."""
+        return {
+            "kind": self.kind,
+            "scaler": self._scaler,
+            "linear": self._linear,
+            "prior": self._prior,
+            "seen": self._seen,
+            "total": self._total,
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """Return the learner whose state this was."""
+        return cls(**{name: value for name, value in state.items() if name != "kind"})
+
+
+class Classifier(_Linear):
+    """Online logistic regression on scaled, clipped features."""
+
+    kind = "classifier"
+    link: Link = "logit"
+
+    def score_one(self, x: Features) -> float:
+        """Probability in [0, 1]."""
+        return self._mean() if self._seen < COLD else sigmoid(self._z(x))
+
+    def learn_one(self, x: Features, y: float) -> None:
+        """Learn a label of 0 or 1."""
+        self._learn_linear(x, bool(y))
+        self._seen += 1
+        self._total += bool(y)
+
+
+class Regressor(_Linear):
+    """Linear regression of `log1p(amount)`, brought back to amounts with unbiased totals.
+
+    `expm1` of a mean of logs is too small. Duan's smearing factor, the mean of
+    `(1 + y) / exp(z)`, corrects that where errors do not depend on `z`. Spend is mostly zero and
+    they do, so the factor here is the ratio of sums, `sum(1 + y) / sum(exp(z))`, each `z` from
+    before its label, with slow forgetting: totals are unbiased whatever the errors' shape, but for
+    the cut at zero and at the largest amount seen. The factor is part of the compiled intercept.
+
+    References
+    ----------
+    Duan (1983), J. Am. Stat. Assoc. 78, 605-610.
+    """
+
+    kind = "regressor"
+    link: Link = "log1p"
+
+    def __init__(
+        self,
+        scaler: Any,
+        linear: Any,
+        prior: float,
+        *,
+        seen: int = 0,
+        total: float = 0.0,
+        actual: float = 0.0,
+        raw: float = 0.0,
+        largest: float = 0.0,
+    ) -> None:
+        super().__init__(scaler, linear, prior, seen=seen, total=total)
+        self._actual = actual
+        self._raw = raw
+        self._largest = largest
+
+    def score_one(self, x: Features) -> float:
+        """Amount, in the target's unit, of at least 0 and at most the largest seen."""
+        return self._mean() if self._seen < COLD else amount(self._z(x), self._largest)
+
+    def learn_one(self, x: Features, y: float) -> None:
+        """Learn an amount; one below 0 counts as 0."""
+        y = max(float(y), 0.0)
+        self._largest = max(self._largest, y)
+        if self._seen >= COLD:
+            self._smear(self._z(x) - self._log_factor(), y)
+        self._learn_linear(x, math.log1p(y))
+        self._seen += 1
+        self._total += y
+
+    def _smear(self, z: float, y: float) -> None:
+        keep = 1.0 - FORGETTING
+        self._actual = keep * self._actual + 1.0 + y
+        self._raw = keep * self._raw + math.exp(min(z, math.log1p(self._largest)))
+
+    def _log_factor(self) -> float:
+        return math.log(self._actual / self._raw) if self._raw > 0.0 else 0.0
+
+    def _intercept(self) -> float:
+        return float(self._linear.intercept) + self._log_factor()
+
+    def _cap(self) -> float:
+        return self._largest
+
+    def state(self) -> dict[str, Any]:
+        """River objects and plain data."""
+        return super().state() | {"actual": self._actual, "raw": self._raw, "largest": self._largest}
+
+
+def classifier(prior: float = 0.05) -> Classifier:
+    """Return a new classifier that answers `prior` before it has learned, a probability in (0, 1)."""
+    if not 0.0 < prior < 1.0:
+        raise ValueError(f"a prior probability lies between 0 and 1, not {prior}")
+    linear = linear_model.LogisticRegression(
+        optimizer=optim.AdaGrad(0.1), l2=1e-5, intercept_init=math.log(prior / (1.0 - prior)), intercept_lr=0.03
+    )
+    return Classifier(preprocessing.StandardScaler(), linear, prior)
+
+
+def regressor(prior: float = 0.0) -> Regressor:
+    """Return a new regressor that answers `prior` before it has learned, an amount of at least 0."""
+    if prior < 0.0:
+        raise ValueError(f"a prior amount is at least 0, not {prior}")
+    linear = linear_model.LinearRegression(
+        optimizer=optim.AdaGrad(0.3), l2=1e-5, intercept_init=math.log1p(prior), intercept_lr=0.01
+    )
+    return Regressor(preprocessing.StandardScaler(), linear, prior)

@@ -1,0 +1,128 @@
+"""Score rows with a compiled model, to the same bits whatever the rows' company, and say why."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.serving import LinearModel
+
+Array = NDArray[np.float64]
+TOPS = 2
+"""Features named in an explanation."""
+_UNIT = 10_000  # explanations have four decimals
+
+
+def score_matrix(model: LinearModel, x: NDArray[Any]) -> tuple[Array, Array]:
+    """Linear predictors and what each feature adds to them.
+
+    Columns are added up one by one, in the model's order. A matrix product would change its last
+    bits with the number of rows, and with it every comparison of two runs.
+
+    Parameters
+    ----------
+    model
+        Its `features` name the columns.
+    x
+        Shape (n, d), free of NaN, any memory layout.
+
+    Returns
+    -------
+    z
+        Shape (n,), on the scale of the link; `predictions` turns it into scores.
+    contributions
+        Shape (n, d); `z` is the intercept plus a row's contributions, added from left to right.
+
+    Raises
+    ------
+    ValueError
+        `x` has another number of columns than the model.
+    """
+    if x.ndim != 2 or x.shape[1] != len(model.features):
+        raise ValueError(f"{model.task}: shape {x.shape} does not fit {len(model.features)} features")
+    columns = np.ascontiguousarray(x.T, dtype=np.float64)
+    parts = np.empty_like(columns)
+    z = np.full(x.shape[0], model.intercept)
+    with np.errstate(over="ignore"):  # an overflow is clipped like any large value
+        for j, column in enumerate(columns):
+            scaled = np.clip((column - model.mean[j]) / model.scale[j], -model.clip, model.clip)
+            np.multiply(scaled, model.weights[j], out=parts[j])
+            z += parts[j]
+    return z, np.ascontiguousarray(parts.T)
+
+
+def predict(model: LinearModel, z: float) -> float:
+    """Probability in [0, 1], or amount in [0, cap], of one linear predictor."""
+    return sigmoid(z) if model.link == "logit" else amount(z, model.cap)
+
+
+def predictions(model: LinearModel, z: Array) -> Array:
+    """`predict` of each row, shape (n,). Row by row: numpy's `exp` may differ between vector and tail."""
+    return np.array([predict(model, value) for value in z.tolist()], dtype=np.float64)
+
+
+def sigmoid(z: float) -> float:
+    """Probability of a logit, without overflow.
+
+    >>> sigmoid(0.0), sigmoid(-1000.0)
+    (0.5, 0.0)
+    """
+    if z >= 0:
+        return 1.0 / (1.0 + math.exp(-z))
+    power = math.exp(z)
+    return power / (1.0 + power)
+
+
+def amount(z: float, cap: float) -> float:
+    """`expm1(z)` within [0, cap].
+
+    >>> amount(1000.0, 50.0), amount(-1.0, 50.0)
+    (50.0, 0.0)
+    """
+    if z <= 0:
+        return 0.0
+    return cap if z >= math.log1p(cap) else min(math.expm1(z), cap)
+
+
+def explain_row(
+    names: Sequence[str], base: float, contributions: Sequence[float] | Array, z: float
+) -> tuple[float, list[tuple[str, float]], float]:
+    """Which features moved one score most.
+
+    Parameters
+    ----------
+    names, contributions
+        Features and what each adds to `z`, shape (d,).
+    base
+        The model's intercept.
+    z
+        The row's linear predictor, below 1e10 in size.
+
+    Returns
+    -------
+    base, tops, rest
+        Rounded to four decimals so that base, tops and rest add up to `round(z, 4)` exactly in
+        decimal; `rest` takes up the rounding. Tops come largest first, ties by position.
+
+    Examples
+    --------
+    >>> explain_row(["recency", "spend", "age"], 0.5, [-2.0, 0.25, 0.1], -1.15)
+    (0.5, [('recency', -2.0), ('spend', 0.25)], 0.1)
+    """
+    values = contributions.tolist() if isinstance(contributions, np.ndarray) else list(contributions)
+    sizes = [abs(value) for value in values]
+    tops: list[tuple[str, int]] = []
+    for _ in range(min(TOPS, len(sizes))):
+        top = max(range(len(sizes)), key=sizes.__getitem__)
+        sizes[top] = -1.0
+        tops.append((names[top], _units(values[top])))
+    start = _units(base)
+    rest = _units(z) - start - sum(units for _, units in tops)
+    return start / _UNIT, [(name, units / _UNIT) for name, units in tops], rest / _UNIT
+
+
+def _units(value: float) -> int:
+    """`round(value, 4)` in ten-thousandths: whole numbers add up exactly."""
+    return round(round(value, 4) * _UNIT)

@@ -1,0 +1,59 @@
+"""What a learner is compiled to, and shards score with: plain numbers as JSON. Scorers open no pickle."""
+
+import math
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Link = Literal["logit", "log1p"]
+"""`logit`: the prediction is a probability. `log1p`: it is `expm1(z)`, an amount within [0, cap]."""
+
+
+class LinearModel(Struct, frozen=True, kw_only=True):
+    """A scaled linear model: `z = intercept + sum(weights * clip((x - mean) / scale))`.
+
+    `features` is the order of columns; `mean`, `scale` and `weights` follow it. `clip` bounds the
+    scaled values on both sides, in standard deviations. `cap` is the largest amount of a `log1p`
+    model, in the amount's own unit; other links do not read it.
+    """
+
+    task: str
+    version: str
+    features: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[Annotated[float, Meta(gt=0)], ...]
+    clip: Annotated[float, Meta(gt=0)]
+    weights: tuple[float, ...]
+    intercept: float
+    link: Link
+    cap: Annotated[float, Meta(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse columns that do not fit together, and numbers that JSON cannot carry."""
+        width = len(self.features)
+        if not len(self.mean) == len(self.scale) == len(self.weights) == width:
+            raise ValueError(f"{self.task}: mean, scale and weights must have {width} numbers, one a feature")
+        numbers = (*self.mean, *self.scale, *self.weights, self.clip, self.intercept, self.cap)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{self.task}: every number of a serving model must be finite")
+
+
+_DECODER: Final = msgspec.json.Decoder(LinearModel)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def encode_model(model: LinearModel) -> bytes:
+    """JSON, UTF-8, one object. Floats come back to the bit."""
+    return _ENCODER.encode(model)
+
+
+def decode_model(body: bytes) -> LinearModel:
+    """Read what `encode_model` wrote.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        The bytes are no serving model; `msgspec.ValidationError` names the field.
+    """
+    return _DECODER.decode(body)

@@ -16,8 +16,12 @@ COLD: Final = 20
 """Examples before a learner trusts its weights; until then it answers the running rate or mean."""
 PRIOR_WEIGHT: Final = 10.0
 """The prior counts as much as this many examples."""
-FORGETTING: Final = 1.0 / 5_000
-"""Share of the smearing sums that each example replaces: early, poor predictions fade."""
+FORGETTING: Final = 1.0 / 1_000
+"""Share of the smearing's memory that each example replaces."""
+SHORTEST: Final = 100.0
+"""Examples that the smearing's memory counts at least as."""
+STEP: Final = 0.1
+"""Longest step of the smearing factor's logarithm: one huge amount must not raise everybody's."""
 
 
 def _standard(scaler: Any, name: str) -> tuple[float, float] | None:
@@ -135,9 +139,11 @@ class Regressor(_Linear):
 
     `expm1` of a mean of logs is too small. Duan's smearing factor, the mean of
     `(1 + y) / exp(z)`, corrects that where errors do not depend on `z`. Spend is mostly zero and
-    they do, so the factor here is the ratio of sums, `sum(1 + y) / sum(exp(z))`, each `z` from
-    before its label, with slow forgetting: totals are unbiased whatever the errors' shape, but for
-    the cut at zero and at the largest amount seen. The factor is part of the compiled intercept.
+    they do, and predictions are cut at zero and at the largest amount seen. So the factor here is
+    the one that makes predicted and actual totals equal, cuts included: after each example its
+    logarithm takes a Newton step, `(y - prediction) / sum(1 + prediction)`, the sum over some
+    thousand recent examples, the prediction from before the label. The factor is part of the
+    compiled intercept.
 
     References
     ----------
@@ -155,13 +161,13 @@ class Regressor(_Linear):
         *,
         seen: int = 0,
         total: float = 0.0,
-        actual: float = 0.0,
-        raw: float = 0.0,
+        factor: float = 0.0,
+        slope: float = 0.0,
         largest: float = 0.0,
     ) -> None:
         super().__init__(scaler, linear, prior, seen=seen, total=total)
-        self._actual = actual
-        self._raw = raw
+        self._factor = factor
+        self._slope = slope
         self._largest = largest
 
     def score_one(self, x: Features) -> float:
@@ -171,30 +177,28 @@ class Regressor(_Linear):
     def learn_one(self, x: Features, y: float) -> None:
         """Learn an amount; one below 0 counts as 0."""
         y = max(float(y), 0.0)
-        self._largest = max(self._largest, y)
         if self._seen >= COLD:
-            self._smear(self._z(x) - self._log_factor(), y)
+            self._smear(amount(self._z(x), self._largest), y)
+        self._largest = max(self._largest, y)
         self._learn_linear(x, math.log1p(y))
         self._seen += 1
         self._total += y
 
-    def _smear(self, z: float, y: float) -> None:
-        keep = 1.0 - FORGETTING
-        self._actual = keep * self._actual + 1.0 + y
-        self._raw = keep * self._raw + math.exp(min(z, math.log1p(self._largest)))
-
-    def _log_factor(self) -> float:
-        return math.log(self._actual / self._raw) if self._raw > 0.0 else 0.0
+    def _smear(self, predicted: float, y: float) -> None:
+        """Move the factor towards equal totals, in steps no longer than `STEP`."""
+        self._slope = (1.0 - FORGETTING) * self._slope + 1.0 + predicted
+        step = (y - predicted) / max(self._slope, SHORTEST * (1.0 + self._mean()))
+        self._factor += min(max(step, -STEP), STEP)
 
     def _intercept(self) -> float:
-        return float(self._linear.intercept) + self._log_factor()
+        return float(self._linear.intercept) + self._factor
 
     def _cap(self) -> float:
         return self._largest
 
     def state(self) -> dict[str, Any]:
         """River objects and plain data."""
-        return super().state() | {"actual": self._actual, "raw": self._raw, "largest": self._largest}
+        return super().state() | {"factor": self._factor, "slope": self._slope, "largest": self._largest}
 
 
 def classifier(prior: float = 0.05) -> Classifier:
@@ -212,6 +216,6 @@ def regressor(prior: float = 0.0) -> Regressor:
     if prior < 0.0:
         raise ValueError(f"a prior amount is at least 0, not {prior}")
     linear = linear_model.LinearRegression(
-        optimizer=optim.AdaGrad(0.3), l2=1e-5, intercept_init=math.log1p(prior), intercept_lr=0.01
+        optimizer=optim.AdaGrad(0.1), l2=1e-5, intercept_init=math.log1p(prior), intercept_lr=0.004
     )
     return Regressor(preprocessing.StandardScaler(), linear, prior)

@@ -1,0 +1,1 @@
+"""Live campaigns: who is contacted now, who is not, and why."""

@@ -28,7 +28,7 @@ class Trigger(Struct, frozen=True):
 
     `withheld` marks a control: the customer is in the hold-out and must *not* be contacted.
     `cause` is the event's id, or `silence:<due>`. Times are event time; from `expires_at` on it
-    must not be acted upon. `scores` are those it was decided on.
+    must not be acted upon. `scores` are those it was decided on, as far as they are finite.
     """
 
     id: str

@@ -16,6 +16,8 @@ from models.campaigns.moment import UNKNOWN, Moment
 MAX_LENGTH: Final = 4_000
 """The longest expression, in characters."""
 
+_MACRO: Final = re.compile("undeclared reference to '(has|all|exists|exists_one|map|filter)'")
+
 Getter = Callable[[Moment], object]
 
 
@@ -75,12 +77,16 @@ def _environment(feature_names: tuple[str, ...]) -> Any:
 
 
 def _refusal(error: Exception) -> AudienceError:
-    first = re.search(r"ERROR: <input>:(\d+):(\d+): (.*)", str(error))
-    if first is None:
+    found = list(re.finditer(r"ERROR: <input>:(\d+):(\d+): (.*)", str(error)))
+    if not found:
         return AudienceError(str(error).removesuffix(" [CANCELLED]"))
+    # A macro that is off also leaves its variable unknown; the macro is what the user has to hear of.
+    first = next((one for one in found if _MACRO.search(one[3])), found[0])
     message = first[3].removesuffix(" [INVALID_ARGUMENT]").replace(" (in container '')", "")
     if re.search(r"\((double, int|int, double)\)", message):
         message += " (a double is compared with 2.0, an int with 2)"
+    if _MACRO.search(message):
+        message += " (macros are off)"
     return AudienceError(message, int(first[1]), int(first[2]))
 
 

@@ -80,8 +80,8 @@ class CampaignFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     priority: int = 0
     quiet_hours: QuietHours | None = None
     salt: Annotated[str, Meta(max_length=64)] = ""
-    value: Annotated[float, Meta(ge=0)] = 0.0
-    cost: Annotated[float, Meta(ge=0)] = 0.0
+    value: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
 
 
 class Campaign(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from bisect import insort
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Final
 
 from models.campaigns.campaign import Campaign
@@ -99,7 +100,7 @@ def _trigger(campaign: Campaign, moment: Moment, withheld: bool) -> Trigger:
         expires_at=_time(expiry(campaign, moment.at)),
         reason=_in_words(campaign, moment),
         segment=moment.segment_name or None,
-        scores={task: float(score) for task, score in moment.scores.items()},
+        scores={task: float(score) for task, score in moment.scores.items() if isfinite(score)},
         withheld=withheld,
     )
 

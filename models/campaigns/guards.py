@@ -73,7 +73,8 @@ def cap(campaign: Campaign, case: Case) -> bool:
 
 def value_too_low(campaign: Campaign, case: Case) -> bool:
     """The contact costs more than it is expected to bring. An unknown response brings nothing."""
-    return campaign.spec.cost > max(case.moment.scores.get("response", 0.0), 0.0) * campaign.spec.value
+    expected = case.moment.scores.get("response", 0.0) * campaign.spec.value
+    return campaign.spec.cost > 0 and not expected >= campaign.spec.cost  # so that NaN is refused
 
 
 def budget(campaign: Campaign, case: Case) -> bool:

@@ -26,7 +26,7 @@ TOPIC_OF_TYPE: Final[dict[str, InputTopic]] = {
 
 
 class Poison(ValueError):
-    """This record can never be read: one dead letter, inside the commit.
+    """A record that can never be read: one dead letter, inside the commit.
 
     Attributes
     ----------

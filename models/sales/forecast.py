@@ -1,0 +1,69 @@
+"""One series' forecaster, and the two that it must beat. Fed open days only, in order."""
+
+from typing import Final
+
+from msgspec import Struct, field
+
+from models.sales.calendar import WEEK, weekday
+
+LEVEL_RATE: Final = 0.1
+INDEX_RATE: Final = 0.1
+INDEX_FLOOR: Final = 0.1
+INDEX_CAP: Final = 3.0
+SPIKE: Final = 4.0
+"""A day counts as at most this many times what is usual: one bulk order must not set the level."""
+RECENT: Final = 12
+
+
+class Forecaster(Struct):
+    """An exponentially weighted level times an index of the weekday.
+
+    No trend: extrapolated, it costs more on daily revenue than it brings. Days below zero (more
+    refunds than sales) are learned as zero. Amounts are in currency units.
+
+    References
+    ----------
+    Winters (1960), Management Science 6, 324-342, without its trend.
+    """
+
+    level: float = 0.0
+    index: list[float] = field(default_factory=lambda: [1.0] * WEEK)
+    seen: list[int] = field(default_factory=lambda: [0] * WEEK)
+    recent: list[float] = field(default_factory=list)
+    same_weekday: list[float | None] = field(default_factory=lambda: [None] * WEEK)
+    days: int = 0
+
+    def learn_one(self, day: int, revenue: float) -> None:
+        """Learn an open day's revenue, in currency units."""
+        w = weekday(day)
+        self.recent.append(revenue)
+        if len(self.recent) > RECENT:
+            del self.recent[0]
+        self.same_weekday[w] = revenue
+        self._learn_level(w, max(revenue, 0.0))
+        self.days += 1
+        self.seen[w] += 1
+
+    def _learn_level(self, w: int, revenue: float) -> None:
+        usual = max(self.level, self.moving_average())  # the average lets a series that was silent come back
+        index = self.index[w]
+        calm = min(revenue, SPIKE * usual * index)
+        if self.level > 0:
+            # Young indices stay near 1: the prior weighs as much as two weeks.
+            rate = max(INDEX_RATE, 1 / (self.seen[w] + 3))
+            moved = index + rate * (min(calm / self.level, INDEX_CAP) - index)
+            index = self.index[w] = max(moved, INDEX_FLOOR)
+        self.level += max(LEVEL_RATE, 1 / (self.days + 1)) * (calm / index - self.level)
+
+    def forecast(self, day: int) -> float:
+        """Revenue of `day`, in currency units, were it open. Zero while nothing was learned."""
+        return self.level * self.index[weekday(day)]
+
+    def seasonal_naive(self, day: int) -> float:
+        """The same weekday last time it was open; the moving average where there was none."""
+        last = self.same_weekday[weekday(day)]
+        return self.moving_average() if last is None else last
+
+    def moving_average(self) -> float:
+        """Mean revenue of the last 12 open days."""
+        return sum(self.recent) / len(self.recent) if self.recent else 0.0

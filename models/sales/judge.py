@@ -1,0 +1,96 @@
+"""How good forecasts were: each is kept as it was made, and judged when its day is over."""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from models.sales.conformal import MISS, Conformal
+
+
+class Forecast(Struct):
+    """One day's forecast as made at its origin. Amounts in currency units.
+
+    `scale` is what residuals are relative to; `low` and `high` are None while the interval is cold.
+    """
+
+    day: int
+    point: float
+    scale: float
+    low: float | None
+    high: float | None
+    seasonal_naive: float
+    moving_average: float
+
+
+class Tally(Struct):
+    """Sums over judged days. MASE, WAPE and Winkler need nothing else."""
+
+    n: int = 0
+    actual: float = 0.0
+    error: float = 0.0
+    naive_error: float = 0.0
+    average_error: float = 0.0
+    step: float = 0.0
+    n_interval: int = 0
+    covered: int = 0
+    winkler: float = 0.0
+    interval_actual: float = 0.0
+
+    def add(self, forecast: Forecast, actual: float, week_before: float) -> bool | None:
+        """Judge one forecast. Returns whether its interval held; None where it had none."""
+        self.n += 1
+        self.actual += abs(actual)
+        self.error += abs(actual - forecast.point)
+        self.naive_error += abs(actual - forecast.seasonal_naive)
+        self.average_error += abs(actual - forecast.moving_average)
+        self.step += abs(actual - week_before)
+        low, high = forecast.low, forecast.high
+        if low is None or high is None:
+            return None
+        outside = max(low - actual, actual - high, 0.0)
+        self.n_interval += 1
+        self.covered += outside == 0.0
+        self.winkler += high - low + 2 / MISS * outside
+        self.interval_actual += abs(actual)
+        return outside == 0.0
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures of one horizon; see `SalesBook.report`."""
+        return {
+            "n": self.n,
+            **self._errors(self.error),
+            "coverage_80": _over(self.covered, self.n_interval),
+            "winkler_80": _over(self.winkler, self.interval_actual),
+            "baselines": {
+                "seasonal_naive": self._errors(self.naive_error),
+                "moving_average": self._errors(self.average_error),
+            },
+        }
+
+    def _errors(self, error: float) -> dict[str, float | None]:
+        return {"mase": _over(error, self.step), "wape": _over(error, self.actual)}
+
+
+def _over(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+class Track(Struct):
+    """One horizon of one series: forecasts whose day is not over (at most `horizon`), interval, tally."""
+
+    horizon: int
+    pending: list[Forecast] = field(default_factory=list)
+    conformal: Conformal = field(default_factory=Conformal)
+    tally: Tally = field(default_factory=Tally)
+
+    def take(self, day: int) -> Forecast | None:
+        """Remove and return the forecast of `day`, and drop any older one."""
+        while self.pending and self.pending[0].day < day:
+            del self.pending[0]
+        return self.pending.pop(0) if self.pending and self.pending[0].day == day else None
+
+    def judge(self, forecast: Forecast, actual: float, week_before: float) -> None:
+        """Test, then train the interval. A forecast of a closed day has no scale: it is judged, not learned."""
+        covered = self.tally.add(forecast, actual, week_before)
+        if forecast.scale > 0:
+            self.conformal.learn_one((actual - forecast.point) / forecast.scale, covered)

@@ -1,0 +1,233 @@
+"""The book of all sales series: what was sold, and what is to be expected."""
+
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from models.sales.calendar import WEEK, Calendar, weekday
+from models.sales.forecast import Forecaster
+from models.sales.judge import Forecast, Track
+
+ALL: Final = "all"
+OTHER: Final = "other"
+HORIZONS: Final = (1, 7, 14)
+E4: Final = 10_000
+"""Amounts are kept in integers of 1/10,000 of the currency unit, so that totals are exact."""
+WARM_DAYS: Final = 14
+"""Open days learned before a series is forecast and judged."""
+MAX_WAITING: Final = 400
+"""Days a series may hold before they are closed; an amount of yet another day goes to the total alone."""
+FADE: Final = 0.98
+TAKE_OVER: Final = 1.5
+SCALE_FLOOR: Final = 0.1
+"""Of the level: weekdays that sell next to nothing must not blow up relative residuals."""
+
+
+class Ahead(Struct, frozen=True):
+    """What is expected of one day, in currency units. Bounds are None while cold. A closed day expects 0."""
+
+    day: int
+    point: float
+    low: float | None
+    high: float | None
+    naive: float
+
+
+class Outlook(Struct, frozen=True):
+    """One series as it stands after its last closed day.
+
+    `total_e4` is exact, late amounts included; `last_day` is None before the first close. `horizons` maps
+    1, 7 and 14 days to what is expected, and is empty while fewer than 14 open days are known; `week` is
+    the sum of the next 7 days. Forecasts are in currency units.
+    """
+
+    series: str
+    total_e4: int
+    late: int
+    last_day: int | None
+    last_e4: int
+    horizons: dict[int, Ahead]
+    week: float | None
+    week_naive: float | None
+
+
+class Series(Struct):
+    """One series: its total, the days not closed yet, its forecaster and its judges."""
+
+    total_e4: int = 0
+    late: int = 0
+    activity: float = 0.0
+    last_e4: int = 0
+    waiting: dict[int, int] = field(default_factory=dict)
+    forecaster: Forecaster = field(default_factory=Forecaster)
+    tracks: list[Track] = field(default_factory=lambda: [Track(h) for h in HORIZONS])
+
+    def add(self, day: int, amount_e4: int, in_time: bool) -> None:
+        """Add to the total, and to the day if it can still be closed."""
+        self.total_e4 += amount_e4
+        if in_time and (day in self.waiting or len(self.waiting) < MAX_WAITING):
+            self.waiting[day] = self.waiting.get(day, 0) + amount_e4
+        else:
+            self.late += 1
+
+    def close(self, day: int, calendar: Calendar, is_open: bool) -> None:
+        """Judge the forecasts of `day`, learn it, and forecast from it. `calendar` knows `day` already."""
+        self.last_e4 = self.waiting.pop(day, 0)
+        due = [track.take(day) for track in self.tracks]
+        if is_open:
+            actual = self.last_e4 / E4
+            week_before = self.forecaster.same_weekday[weekday(day)]
+            for track, forecast in zip(self.tracks, due, strict=True):
+                if forecast is not None and week_before is not None:
+                    track.judge(forecast, actual, week_before)
+            self.forecaster.learn_one(day, actual)
+        if self.forecaster.days >= WARM_DAYS:
+            for track in self.tracks:
+                track.pending.append(self.ahead(track, day + track.horizon, calendar))
+
+    def ahead(self, track: Track, day: int, calendar: Calendar) -> Forecast:
+        """Forecast `day` from what is known now."""
+        if calendar.is_closed(day):
+            return Forecast(day, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        model = self.forecaster
+        point = model.forecast(day)
+        scale = max(point, SCALE_FLOOR * model.level)
+        low, high = track.conformal.interval(point, scale) or (None, None)
+        return Forecast(day, point, scale, low, high, model.seasonal_naive(day), model.moving_average())
+
+    def absorb(self, gone: "Series") -> None:
+        """Take over what a series that is no longer kept has sold, so that no amount is lost."""
+        for day, amount_e4 in gone.waiting.items():
+            self.add(day, amount_e4, in_time=True)
+        self.total_e4 += gone.total_e4 - sum(gone.waiting.values())
+        self.late += gone.late
+
+
+class SalesBook(Struct):
+    """All series of one currency. Plain data: msgpack and back, it has the same future.
+
+    The caller adds every amount to the series `all`, and to whatever other series it belongs to. `all`
+    decides which days are open, and is always kept. Of the others the `max_series` most active are kept;
+    what the rest sells is in `other`. A series that comes up later counts from then on. Nothing else grows.
+    """
+
+    max_series: int = 60
+    next_day: int | None = None
+    calendar: Calendar = field(default_factory=Calendar)
+    sold_on: dict[int, bool] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=lambda: {ALL: Series()})
+    candidates: dict[str, float] = field(default_factory=dict)
+
+    def add(self, series: str, day: int, amount_e4: int) -> None:
+        """Add an amount; refunds are below zero.
+
+        Parameters
+        ----------
+        series
+            A category, say, or `all`.
+        day
+            Days since 1970-01-01 in the shop's timezone. One that is closed already is late: it counts in
+            the total, and is not learned.
+        amount_e4
+            In 1/10,000 of the currency unit.
+        """
+        in_time = self.next_day is None or day >= self.next_day
+        kept = self._kept(series)
+        kept.activity += 1.0
+        kept.add(day, amount_e4, in_time)
+        if series == ALL and amount_e4 > 0 and day in kept.waiting:
+            self.sold_on[day] = True
+
+    def _kept(self, name: str) -> Series:
+        found = self.series.get(name)
+        if found is not None:
+            return found
+        if name == OTHER or len(self.series) - (OTHER in self.series) > self.max_series:
+            if name != OTHER:
+                self._remember(name)
+            return self.series.setdefault(OTHER, Series())
+        return self.series.setdefault(name, Series())
+
+    def _remember(self, name: str) -> None:
+        """Count a series that is not kept: Space-Saving (Metwally et al. 2005), twice `max_series` counters."""
+        if name not in self.candidates and len(self.candidates) >= 2 * self.max_series:
+            least = min(self.candidates, key=self.candidates.__getitem__)
+            self.candidates[name] = self.candidates.pop(least)
+        self.candidates[name] = self.candidates.get(name, 0.0) + 1.0
+
+    def close_until(self, day: int) -> None:
+        """Close all days before `day`, one by one in order, in every series."""
+        if self.next_day is None:
+            self.next_day = self._first_waiting(day)
+        while self.next_day < day:
+            if self.calendar.asleep and self.next_day not in self.sold_on:
+                self.next_day = max(self.next_day, self._first_waiting(day))
+                if self.next_day >= day:
+                    break
+            self._close(self.next_day)
+            self.next_day += 1
+
+    def _first_waiting(self, day: int) -> int:
+        return min((waiting for series in self.series.values() for waiting in series.waiting), default=day)
+
+    def _close(self, day: int) -> None:
+        is_open = self.sold_on.pop(day, False)
+        self.calendar.learn_one(day, is_open)
+        for series in self.series.values():
+            series.close(day, self.calendar, is_open)
+            series.activity *= FADE
+        if self.candidates:
+            for name in self.candidates:
+                self.candidates[name] *= FADE
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Keep the busiest candidate in place of the quietest series, if it is clearly busier."""
+        named = [name for name in self.series if name not in (ALL, OTHER)]
+        if not named:
+            return
+        quietest = min(named, key=lambda name: self.series[name].activity)
+        busiest = max(self.candidates, key=self.candidates.__getitem__)
+        if self.candidates[busiest] > TAKE_OVER * self.series[quietest].activity + 1.0:
+            gone = self.series.pop(quietest)
+            self.series.setdefault(OTHER, Series()).absorb(gone)
+            self.series[busiest] = Series(activity=self.candidates.pop(busiest))
+            self.candidates[quietest] = gone.activity
+
+    def outlook(self, series: str) -> Outlook:
+        """Return what is known and expected of a series. `KeyError` if it is not kept."""
+        kept = self.series[series]
+        if self.next_day is None or kept.forecaster.days < WARM_DAYS:
+            last = None if self.next_day is None else self.next_day - 1
+            return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, {}, None, None)
+        last = self.next_day - 1
+        horizons = {t.horizon: _shown(kept.ahead(t, last + t.horizon, self.calendar)) for t in kept.tracks}
+        week = [kept.ahead(kept.tracks[0], last + h, self.calendar) for h in range(1, WEEK + 1)]
+        point, naive = sum(f.point for f in week), sum(f.seasonal_naive for f in week)
+        return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, horizons, point, naive)
+
+    def report(self, series: str) -> dict[int, dict[str, Any]]:
+        """How good the forecasts of a series were, by horizon in days, over all judged days.
+
+        Each forecast is judged as it was made, `horizon` days before. Days without any sale in `all` are
+        not judged.
+
+        Returns
+        -------
+        dict
+            `mase`: mean absolute error over the mean absolute difference to the same weekday a week before
+            (the last one that was open), on the same days. `wape`: absolute errors over absolute revenue.
+            `coverage_80`: share of days inside the 80 % interval. `winkler_80`: mean Winkler score over
+            mean absolute revenue. `n`: days. `baselines`: `mase` and `wape` of `seasonal_naive` and
+            `moving_average`. None where there is nothing to divide by.
+
+        Raises
+        ------
+        KeyError
+            The series is not kept.
+        """
+        return {track.horizon: track.tally.report() for track in self.series[series].tracks}
+
+
+def _shown(forecast: Forecast) -> Ahead:
+    return Ahead(forecast.day, forecast.point, forecast.low, forecast.high, forecast.seasonal_naive)

@@ -47,7 +47,7 @@ ALLOWED: Final[frozenset[tuple[str, str]]] = frozenset(
 """All that a snapshot may name. Neither `getattr` nor `partial` is needed by what stands here."""
 
 
-class SnapshotRefused(ValueError):  # noqa: N818 - says what happened, as `Poison` does
+class SnapshotRefused(ValueError):
     """A snapshot that is not opened: another key, damaged, of another release, or with a foreign class."""
 
 

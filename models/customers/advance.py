@@ -1,0 +1,220 @@
+"""One event changes one customer's state. In place, for a shard handles hundreds of events at once.
+
+Bounds, and what happens there: 8 channels, categories and offers (the least counted, or the oldest,
+makes room), 16 attributes and channels of consent (further names are ignored), 91 days of purchases,
+16 recent event ids a topic (a repeat from beyond them counts again).
+"""
+
+from bisect import bisect_left
+from datetime import date
+from hashlib import blake2b
+from typing import Final
+
+from models.policy import DAY, Policy
+from schemas.events import (
+    Clicked,
+    Converted,
+    Customer,
+    Engagement,
+    Event,
+    Forgotten,
+    Line,
+    Opened,
+    Purchase,
+    Refund,
+    Sent,
+    Unsubscribed,
+)
+from schemas.state import Attribute, CustomerState, Day, Offer
+
+E4: Final = 10_000
+MAX_KINDS: Final = 8
+MAX_NAMES: Final = 16
+MAX_TEXT: Final = 64
+DAYS_KEPT: Final = 91
+IDS_KEPT: Final = 16
+ID_BYTES: Final = 5
+SILENCES: Final = (7.0, 14.0, 30.0, 60.0, 120.0)
+"""Days without a purchase after which a customer is looked at again; then every 120 days."""
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+def id_hash(event_id: str) -> bytes:
+    """Five bytes that stand for an event's id among the recent ones."""
+    return blake2b(event_id.encode(), digest_size=ID_BYTES).digest()
+
+
+def amount_e4(lines: tuple[Line, ...]) -> int:
+    """Total of the lines, in 1/10,000 of the currency; each line is rounded by itself."""
+    return sum(line_e4(line) for line in lines)
+
+
+def line_e4(line: Line) -> int:
+    """Quantity times price, in 1/10,000 of the currency."""
+    return round(line.quantity * line.unit_price * E4)
+
+
+def local_day(event: Event, policy: Policy) -> int:
+    """Days since 1970-01-01 in the shop's timezone."""
+    return event.occurred_at.astimezone(policy.zone).toordinal() - _EPOCH
+
+
+def is_repeat(ids: bytes, event_id: str) -> bool:
+    """Whether the id is among the recent ones."""
+    wanted = id_hash(event_id)
+    place = ids.find(wanted)
+    while place >= 0:
+        if place % ID_BYTES == 0:
+            return True
+        place = ids.find(wanted, place + 1)
+    return False
+
+
+def with_id(ids: bytes, event_id: str, kept: int = IDS_KEPT) -> bytes:
+    """The recent ids with one more; the oldest goes."""
+    return (ids + id_hash(event_id))[-kept * ID_BYTES :]
+
+
+def advance(state: CustomerState, event: Event, at: float, policy: Policy) -> None:
+    """Take in one event that is no duplicate. `Forgotten` is the caller's.
+
+    Parameters
+    ----------
+    state
+        Changed in place.
+    at
+        The event's time, in epoch seconds.
+    """
+    match event:
+        case Purchase():
+            _sale(state, event, at, policy, sign=1)
+        case Refund():
+            _sale(state, event, at, policy, sign=-1)
+        case Customer():
+            _profile(state, event, at)
+        case Forgotten():
+            raise ValueError("a customer who is forgotten has no state")
+        case _:
+            _engagement(state, event, at)
+
+
+def _sale(state: CustomerState, event: Purchase | Refund, at: float, policy: Policy, sign: int) -> None:
+    paid = sign * amount_e4(event.lines)
+    currency = event.currency
+    if currency in state.spend or len(state.spend) < MAX_KINDS:
+        state.spend[currency] = state.spend.get(currency, 0) + paid
+    in_main = paid if currency == policy.currency else 0
+    if sign > 0:
+        state.orders += 1
+        state.first_purchase = at if state.first_purchase is None else min(state.first_purchase, at)
+        if state.last_purchase is None or at > state.last_purchase:
+            state.last_purchase = at
+            state.silence_step = 0
+        _count(state.channels, event.channel)
+        for category in dict.fromkeys(line.category for line in event.lines if line.category):
+            _count(state.categories, category)
+    else:
+        state.refunds += 1
+    _add_day(state, int(at // DAY), int(sign > 0), in_main)
+    relation = state.relation
+    if relation is not None and relation.opened_at < at <= relation.opened_at + policy.window_days * DAY:
+        relation.orders += sign > 0
+        relation.spend_e4 += in_main
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    name = name[:MAX_TEXT]
+    counts[name] = counts.get(name, 0) + 1
+    if len(counts) > MAX_KINDS:
+        del counts[min((other for other in counts if other != name), key=lambda other: (counts[other], other))]
+
+
+def _add_day(state: CustomerState, day: int, orders: int, spend_e4: int) -> None:
+    days = state.days
+    if days and days[-1].day == day:
+        place = len(days) - 1
+    else:
+        place = bisect_left(days, day, key=lambda known: known.day)
+        if place == len(days) or days[place].day != day:
+            days.insert(place, Day(day))
+    days[place].orders += orders
+    days[place].spend_e4 += spend_e4
+    newest = days[-1].day
+    while days[0].day <= newest - DAYS_KEPT:
+        del days[0]
+
+
+def _profile(state: CustomerState, event: Customer, at: float) -> None:
+    for name, value in event.attributes.items():
+        _replace(state.attributes, name[:MAX_TEXT], _bounded(value), at)
+    for channel, agreed in event.consent.items():
+        known = state.consent.get(channel)
+        if known is None and len(state.consent) >= MAX_NAMES:
+            continue
+        if known is None or at >= known[1]:
+            state.consent[channel] = (agreed, at)
+            if agreed and state.unsubscribed.get(channel, at) <= at:
+                state.unsubscribed.pop(channel, None)
+
+
+def _bounded(value: Attribute) -> Attribute:
+    return value[:MAX_TEXT] if isinstance(value, str) else value
+
+
+def _replace(known: dict[str, tuple[Attribute, float]], name: str, value: Attribute, at: float) -> None:
+    """By event time, whatever the order of arrival. Beyond the bound new names are ignored."""
+    if name in known:
+        if at >= known[name][1]:
+            known[name] = (value, at)
+    elif len(known) < MAX_NAMES:
+        known[name] = (value, at)
+
+
+def _engagement(state: CustomerState, event: Engagement, at: float) -> None:
+    offer = state.offers.get(event.campaign_id)
+    if offer is None:
+        offer = state.offers[event.campaign_id] = Offer(last_at=at)
+        if len(state.offers) > MAX_KINDS:
+            others = [name for name in state.offers if name != event.campaign_id]
+            del state.offers[min(others, key=lambda name: (state.offers[name].last_at, name))]
+    offer.last_at = max(offer.last_at, at)
+    match event:
+        case Sent():
+            offer.sent += 1
+        case Opened():
+            offer.opened += 1
+        case Clicked():
+            offer.clicked += 1
+        case Converted():
+            offer.converted += 1
+        case Unsubscribed() if event.channel in state.unsubscribed or len(state.unsubscribed) < MAX_NAMES:
+            consent = state.consent.get(event.channel)
+            if consent is None or at >= consent[1]:
+                state.unsubscribed[event.channel] = max(at, state.unsubscribed.get(event.channel, at))
+                state.consent[event.channel] = (False, at)
+        case _:
+            pass
+
+
+def silence_at(state: CustomerState) -> float | None:
+    """When the customer has been silent long enough to be looked at again; None without a purchase."""
+    if state.last_purchase is None:
+        return None
+    return state.last_purchase + silence_days(state.silence_step) * DAY
+
+
+def silence_days(step: int) -> float:
+    """Days of silence at a step.
+
+    >>> [silence_days(step) for step in range(7)]
+    [7.0, 14.0, 30.0, 60.0, 120.0, 240.0, 360.0]
+    """
+    return SILENCES[step] if step < len(SILENCES) else SILENCES[-1] * (step - len(SILENCES) + 2)
+
+
+def next_draw(customer_id: str, after: float, draw_days: float) -> float:
+    """First draw after a time: once in `draw_days`, at the moment that a hash of the id gives."""
+    period = draw_days * DAY
+    share = int.from_bytes(blake2b(customer_id.encode(), digest_size=8, person=b"draw").digest(), "big") / 2**64
+    phase = float(int(share * period))
+    return phase + ((after - phase) // period + 1) * period

@@ -1,0 +1,151 @@
+"""The catalogue of features: names, order, units, and how they are cleaned and scaled. Their one home.
+
+A feature is computed in natural units from the state at a moment. Before a model sees it, it is
+compressed by `log1p` (signed), bounded and rounded to 16 bits, because that is how a pending example
+keeps it: what is learned is what was scored. Missing is told apart from zero by `has_...` flags.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.policy import DAY
+from schemas.events import Value
+from schemas.state import Attribute, CustomerState
+
+NATURAL: Final = (
+    "recency_days",
+    "tenure_days",
+    "orders",
+    "refunds",
+    "spend",
+    "mean_order",
+    "gap_mean_days",
+    "gap_ratio",
+    "orders_7d",
+    "orders_30d",
+    "orders_90d",
+    "spend_7d",
+    "spend_30d",
+    "spend_90d",
+    "has_bought",
+    "has_gap",
+    "categories",
+    "sent",
+    "opened",
+    "clicked",
+    "converted",
+)
+"""Days, counts, and amounts in units of the main currency."""
+SLOTS: Final = 8
+ATTRIBUTES: Final = tuple(f"attribute_{slot}" for slot in range(SLOTS))
+OFFER: Final = tuple(f"offer_{slot}" for slot in range(SLOTS))
+"""Attributes are hashed into slots: without configuration, and bounded (Weinberger et al. 2009)."""
+CUSTOMER_FEATURES: Final = NATURAL + ATTRIBUTES
+RESPONSE_FEATURES: Final = CUSTOMER_FEATURES + OFFER
+BOUND: Final = 60_000.0
+"""Scaled values stay within what a 16-bit float holds."""
+
+
+def natural(state: CustomerState, at: float, currency: str) -> list[float]:
+    """Values of `NATURAL` of one customer at one time (epoch seconds); amounts in the main currency."""
+    orders = state.orders
+    first, last = state.first_purchase, state.last_purchase
+    recency = tenure = gap = ratio = 0.0
+    if first is not None and last is not None:
+        recency = max(at - last, 0.0) / DAY
+        tenure = max(at - first, 0.0) / DAY
+        if orders > 1:
+            gap = (last - first) / DAY / (orders - 1)
+            ratio = recency / max(gap, 1.0)
+    spend = state.spend.get(currency, 0) / 1e4
+    today = int(at // DAY)
+    o7 = o30 = o90 = s7 = s30 = s90 = 0
+    for day in reversed(state.days):
+        age = today - day.day
+        if age < 0:
+            continue
+        if age >= 90:
+            break
+        o90 += day.orders
+        s90 += day.spend_e4
+        if age < 30:
+            o30 += day.orders
+            s30 += day.spend_e4
+            if age < 7:
+                o7 += day.orders
+                s7 += day.spend_e4
+    sent = opened = clicked = converted = 0
+    for offer in state.offers.values():
+        sent += offer.sent
+        opened += offer.opened
+        clicked += offer.clicked
+        converted += offer.converted
+    return [
+        recency,
+        tenure,
+        orders,
+        state.refunds,
+        spend,
+        spend / orders if orders else 0.0,
+        gap,
+        ratio,
+        o7,
+        o30,
+        o90,
+        s7 / 1e4,
+        s30 / 1e4,
+        s90 / 1e4,
+        first is not None,
+        orders > 1,
+        len(state.categories),
+        sent,
+        opened,
+        clicked,
+        converted,
+    ]
+
+
+def slots(attributes: dict[str, tuple[Attribute, float]] | dict[str, Value]) -> list[float]:
+    """Attributes as `SLOTS` numbers. A string is one-hot, a number its signed log; null is missing."""
+    row = [0.0] * SLOTS
+    for name, kept in attributes.items():
+        value = kept[0] if isinstance(kept, tuple) else kept
+        if value is None:
+            continue
+        if isinstance(value, str):
+            row[crc32(f"{name}={value}".encode()) % SLOTS] += 1.0
+        elif isinstance(value, bool):
+            row[crc32(f"{name}?".encode()) % SLOTS] += 1.0 if value else -1.0
+        else:
+            row[crc32(name.encode()) % SLOTS] += float(np.sign(value) * np.log1p(min(abs(value), 1e12)))
+    return row
+
+
+def scaled(rows: Sequence[Sequence[float]], width: int) -> NDArray[np.float16]:
+    """Clean and compress rows of natural values, shape (n, width).
+
+    Columns of `NATURAL` become `sign(v) * log1p(|v|)`; slots are so already. NaN becomes 0.
+    """
+    x = np.array(rows, dtype=np.float64).reshape(len(rows), width)
+    x[~np.isfinite(x)] = 0.0
+    count = len(NATURAL)
+    body = x[:, :count]
+    x[:, :count] = np.copysign(np.log1p(np.abs(body)), body)
+    np.clip(x, -BOUND, BOUND, out=x)
+    return x.astype(np.float16)
+
+
+def pack(row: NDArray[np.float16]) -> bytes:
+    """One row as a pending example keeps it: little-endian 16-bit floats."""
+    return row.astype("<f2").tobytes()
+
+
+def unpack(body: bytes, names: Sequence[str]) -> dict[str, float]:
+    """Names to scaled values of a packed row; names beyond its length are missing, and 0."""
+    values = np.frombuffer(body, dtype="<f2").astype(np.float64).tolist()
+    values += [0.0] * (len(names) - len(values))
+    return dict(zip(names, values, strict=False))

@@ -1,0 +1,45 @@
+"""What an operator decides, as far as the pure part reads it."""
+
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+DAY = 86_400.0
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """Settings of the shard's function. Durations are in seconds unless the name says days.
+
+    Parameters
+    ----------
+    currency
+        The main one: `spend` features, `value` and the sales series `all` are in it.
+    timezone
+        Where a day begins and ends, by IANA name.
+    lateness
+        An event this much older than the newest of its topic is late; outcomes wait as long.
+    max_jump
+        An event further than this beyond the shard's time is refused.
+    draw_days
+        Each customer is drawn once in so many days.
+    window_days
+        What `churn` and `value` look ahead.
+    response_days
+        What `response` looks ahead where the event does not say.
+    example_share
+        Share of draws that open an example, by hash.
+    """
+
+    currency: str = "GBP"
+    timezone: str = "UTC"
+    lateness: float = 3_600.0
+    max_jump: float = 366 * DAY
+    draw_days: float = 30.0
+    window_days: float = 90.0
+    response_days: float = 7.0
+    example_share: float = 1.0
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The timezone."""
+        return ZoneInfo(self.timezone)

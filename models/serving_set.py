@@ -1,0 +1,25 @@
+"""The serving models of one moment: what shards score with."""
+
+from msgspec import Struct
+
+from schemas.segments import Segments
+from schemas.serving import LinearModel
+
+COLD = "cold"
+"""Version of a task without a model: its prior is served."""
+PRIORS = {"response": 0.05, "churn": 0.5, "value": 0.0}
+"""Probabilities, and an amount in the main currency, served before there is a model."""
+
+
+class ServingSet(Struct, frozen=True):
+    """One model a task; None while cold."""
+
+    response: LinearModel | None = None
+    churn: LinearModel | None = None
+    value: LinearModel | None = None
+    segments: Segments | None = None
+
+    def versions(self) -> dict[str, str]:
+        """Return the version that each task is scored with."""
+        models = {"response": self.response, "churn": self.churn, "value": self.value, "segments": self.segments}
+        return {task: COLD if model is None else model.version for task, model in models.items()}

@@ -1,0 +1,246 @@
+"""First pass: items and timers in their one order; each changes its customer's state.
+
+Features are taken here, before any score is known, so that they never read scores or our own decisions.
+"""
+
+from hashlib import blake2b
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from msgspec import Struct, field
+
+from models.customers.advance import (
+    advance,
+    is_repeat,
+    line_e4,
+    local_day,
+    next_draw,
+    silence_at,
+    with_id,
+)
+from models.customers.features import NATURAL, natural, slots
+from models.policy import DAY
+from models.shard.chunk import Chunk, Shop
+from schemas.commit import Arrived, Commit, Outgoing
+from schemas.events import Event, Forgotten, Purchase, Refund, Sale
+from schemas.state import CustomerState, Relation, Remembered
+
+ANONYMOUS_IDS: Final = 256
+ALL: Final = "all"
+UNCATEGORISED: Final = "other"
+SEGMENT_FEATURES: Final = ("recency_days", "orders", "spend", "tenure_days", "gap_mean_days")
+
+
+class Step(Struct):
+    """One event or timer of one customer, in order; `row` is its place among the features, None for late ones."""
+
+    customer: str
+    at: float
+    time: float
+    kind: str
+    cause: str
+    event: Event | None = None
+    row: int | None = None
+    consent: dict[str, bool] | None = None
+    unsubscribed: frozenset[str] = frozenset()
+
+
+class Walk(Struct):
+    """What the first pass found."""
+
+    steps: list[Step] = field(default_factory=list)
+    rows: list[list[float]] = field(default_factory=list)
+    opened: list[tuple[Relation, int]] = field(default_factory=list)
+    closed: list[tuple[float, str, Relation]] = field(default_factory=list)
+    drawn: list[list[float]] = field(default_factory=list)
+    sales: dict[tuple[str, int], int] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    touched: dict[str, None] = field(default_factory=dict)
+
+
+class _Walker:
+    def __init__(self, chunk: Chunk, shop: Shop, commit: Commit) -> None:
+        self.chunk, self.shop, self.commit = chunk, shop, commit
+        self.policy = shop.policy
+        self.customers = chunk.customers
+        self.time = chunk.began if chunk.began is not None else float("-inf")
+        self.walk = Walk()
+        self.heap: list[tuple[float, str, str]] = []
+        self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
+        for customer, remembered in self.customers.items():
+            if remembered is not None:
+                self._push_all(customer, remembered.state)
+        heapify(self.heap)
+
+    def _push_all(self, customer: str, state: CustomerState) -> None:
+        self.heap += [(due, customer, kind) for kind, due in duties(state)]
+
+    def run(self) -> Walk:
+        for item in self.chunk.items:
+            if item.key is not None:
+                self.time = max(self.time, item.key)
+            self._fire(self.time)
+            self._take(item.arrived, item.key)
+        if self.chunk.until is not None:
+            self.time = max(self.time, self.chunk.until)
+            self._fire(self.time)
+        return self.walk
+
+    # Timers.
+
+    def _fire(self, until: float) -> None:
+        heap = self.heap
+        while heap and heap[0][0] <= until:
+            due, customer, kind = heappop(heap)
+            remembered = self.customers.get(customer)
+            if remembered is None or dict(duties(remembered.state)).get(kind) != due:
+                continue  # it was moved since
+            self.walk.touched[customer] = None
+            getattr(self, f"_{kind}")(customer, remembered.state, due)
+            moved = dict(duties(remembered.state)).get(kind)
+            if moved is not None:
+                heappush(heap, (moved, customer, kind))
+
+    def _close(self, customer: str, state: CustomerState, due: float) -> None:
+        if state.relation is not None:
+            self.walk.closed.append((due, customer, state.relation))
+            state.relation = None
+
+    def _draw(self, customer: str, state: CustomerState, due: float) -> None:
+        state.draw_at = due + self.policy.draw_days * DAY
+        row = self._moment(customer, state, due, due, "draw", f"draw:{due:.0f}")
+        values = dict(zip(NATURAL, self.walk.rows[row], strict=False))
+        self.walk.drawn.append([values[name] for name in SEGMENT_FEATURES])
+        if state.relation is None and _share(customer, due) < self.policy.example_share:
+            window = self.policy.window_days * DAY
+            state.relation = Relation(due, due + window + self.policy.lateness)
+            self.walk.opened.append((state.relation, row))
+            heappush(self.heap, (state.relation.closes_at, customer, "close"))
+
+    def _silence(self, customer: str, state: CustomerState, due: float) -> None:
+        state.silence_step += 1
+        self._moment(customer, state, due, due, "silence", f"silence:{due:.0f}")
+
+    def _moment(
+        self, customer: str, state: CustomerState, at: float, time: float, kind: str, cause: str, event: Event | None = None
+    ) -> int:
+        row = natural(state, at, self.policy.currency) + slots(state.attributes)
+        step = Step(customer, at, time, kind, cause, event, len(self.walk.rows))
+        if kind in self.asked:
+            step.consent = {channel: agreed for channel, (agreed, _) in state.consent.items()}
+            step.unsubscribed = frozenset(state.unsubscribed)
+        self.walk.rows.append(row)
+        self.walk.steps.append(step)
+        return len(self.walk.rows) - 1
+
+    # Records.
+
+    def _take(self, arrived: Arrived, key: float | None) -> None:
+        event, counts = arrived.event, self.commit.counts
+        if event is None or arrived.refused is not None or key is None:
+            self._bury(arrived)
+            return
+        topic, customer, at = arrived.topic, event.customer_id, arrived.at
+        late = at < key - self.policy.lateness
+        if customer is None:
+            if isinstance(event, Purchase | Refund):
+                counts.event(topic, self._anonymous(event, topic))
+            return
+        remembered = self.customers.get(customer)
+        if isinstance(event, Forgotten):
+            self.walk.forgotten.add(customer)
+            self.walk.touched[customer] = None
+            self.walk.steps = [step for step in self.walk.steps if step.customer != customer]
+            self.walk.closed = [closed for closed in self.walk.closed if closed[1] != customer]
+            self.customers[customer] = None
+            counts.event(topic, "forgotten")
+            return
+        if remembered is None:
+            remembered = self.customers[customer] = Remembered(CustomerState(seen_at=at))
+            remembered.state.draw_at = next_draw(customer, self.time, self.policy.draw_days)
+            self._push(remembered.state.draw_at, customer, "draw")
+        state = remembered.state
+        if is_repeat(state.ids.get(topic, b""), event.event_id):
+            counts.event(topic, "duplicate")
+            return
+        state.ids[topic] = with_id(state.ids.get(topic, b""), event.event_id)
+        self.walk.touched[customer] = None
+        counts.event(topic, "late" if late else "scored")
+        before = silence_at(state)
+        advance(state, event, at, self.policy)
+        silent = silence_at(state)
+        if silent is not None and silent != before:
+            while silent <= self.time:  # a purchase that came late: what would have fired has passed
+                state.silence_step += 1
+                silent = silence_at(state) or self.time + DAY
+            self._push(silent, customer, "silence")
+        if isinstance(event, Sale):
+            self._sell(event)
+        kind = event.__struct_config__.tag
+        if late:
+            self.walk.steps.append(Step(customer, at, self.time, kind, event.event_id, event))
+        else:
+            self._moment(customer, state, at, self.time, kind, event.event_id, event)
+
+    def _push(self, due: float, customer: str, kind: str) -> None:
+        heappush(self.heap, (due, customer, kind))
+
+    def _anonymous(self, event: Purchase | Refund, topic: str) -> str:
+        known = self.commit.place.anonymous
+        if is_repeat(known.get(topic, b""), event.event_id):
+            return "duplicate"
+        known[topic] = with_id(known.get(topic, b""), event.event_id, ANONYMOUS_IDS)
+        self._sell(event)
+        return "anonymous"
+
+    def _sell(self, event: Purchase | Refund) -> None:
+        sign = 1 if isinstance(event, Purchase) else -1
+        day, sales = local_day(event, self.policy), self.walk.sales
+        main = event.currency == self.policy.currency
+        total = 0
+        for line in event.lines:
+            amount = sign * line_e4(line)
+            total += amount
+            if main:
+                series = (f"category:{line.category or UNCATEGORISED}", day)
+                sales[series] = sales.get(series, 0) + amount
+        series = (ALL if main else f"{ALL}:{event.currency}", day)
+        sales[series] = sales.get(series, 0) + total
+
+    def _bury(self, arrived: Arrived) -> None:
+        reason, detail = arrived.refused or ("undecodable", "it cannot be read")
+        counts = self.commit.counts
+        counts.event(arrived.topic, "dead_letter")
+        counts.dead[reason] = counts.dead.get(reason, 0) + 1
+        where = f"{arrived.topic}-{arrived.partition}@{arrived.offset}"
+        headers = (
+            *arrived.headers,
+            ("streamscore-reason", reason.encode()),
+            ("streamscore-detail", detail.encode()[:2_000]),
+            ("streamscore-topic", arrived.topic.encode()),
+            ("streamscore-partition", str(arrived.partition).encode()),
+            ("streamscore-offset", str(arrived.offset).encode()),
+            ("streamscore-record", where.encode()),
+        )
+        self.commit.outgoing.append(Outgoing("dead-letters", arrived.key, arrived.value, headers))
+
+
+def duties(state: CustomerState) -> list[tuple[str, float]]:
+    """When each kind of timer of a customer is due, in epoch seconds."""
+    due = [("draw", state.draw_at)]
+    if state.relation is not None:
+        due.append(("close", state.relation.closes_at))
+    silent = silence_at(state)
+    if silent is not None:
+        due.append(("silence", silent))
+    return due
+
+
+def _share(customer: str, at: float) -> float:
+    digest = blake2b(f"{customer}\x00{at:.0f}".encode(), digest_size=8, person=b"example").digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def walk(chunk: Chunk, shop: Shop, commit: Commit) -> Walk:
+    """Advance every state of a chunk. Counts, dead letters and the place's ids go to `commit`."""
+    return _Walker(chunk, shop, commit).run()

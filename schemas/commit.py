@@ -1,0 +1,81 @@
+"""What moves a shard from one chunk to the next, and what a shard takes from a topic."""
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from schemas.events import Event
+
+OutTopic = Literal["triggers", "examples", "dead-letters"]
+
+
+class Arrived(Struct):
+    """One record of an input topic, as it came. `event` is None where it cannot be read; `refused` says why."""
+
+    topic: str
+    partition: int
+    offset: int
+    sent_at: float
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    event: Event | None = None
+    at: float = 0.0
+    refused: tuple[str, str] | None = None
+
+
+class TopicPlace(Struct):
+    """Where a shard stands in one topic. Times are epoch seconds of event time; None: nothing shown yet.
+
+    `shown` is the newest event time of the topic, `limit_from` the shard's time after the topic's last record.
+    """
+
+    next: int = 0
+    shown: float | None = None
+    limit_from: float | None = None
+
+
+class Place(Struct):
+    """The shard's place: stored by each commit, read when the shard is taken."""
+
+    topics: dict[str, TopicPlace] = field(default_factory=dict)
+    time: float | None = None
+    anonymous: dict[str, bytes] = field(default_factory=dict)
+
+
+class Outgoing(Struct, frozen=True):
+    """One record that a commit wants Kafka to know."""
+
+    topic: OutTopic
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Counts(Struct):
+    """What a chunk did, for metrics and reports. Nothing is decided on it."""
+
+    events: dict[tuple[str, str], int] = field(default_factory=dict)
+    dead: dict[str, int] = field(default_factory=dict)
+    triggers: dict[str, int] = field(default_factory=dict)
+    suppressed: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def event(self, topic: str, outcome: str) -> None:
+        """Count one record: `scored`, `late`, `duplicate`, `anonymous`, `forgotten` or `dead_letter`."""
+        self.events[topic, outcome] = self.events.get((topic, outcome), 0) + 1
+
+
+class Commit(Struct):
+    """All that one chunk changes. Written at once or not at all.
+
+    `states`, `scores` and `timers` are by customer; None removes. A customer's scores are fields of a hash.
+    `examples` are pieces of records by task, JSON ready; the ledger's writer names them.
+    """
+
+    place: Place
+    states: dict[str, bytes | None] = field(default_factory=dict)
+    scores: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    timers: dict[str, float | None] = field(default_factory=dict)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    examples: dict[str, list[object]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)

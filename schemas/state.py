@@ -1,0 +1,112 @@
+"""What a shard remembers of one customer. Kept small: it is written to Redis with every commit."""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from schemas.decisions import Contacts
+
+Attribute = str | float | bool | None
+
+
+class Day(Struct, array_like=True):
+    """One day's purchases in the main currency. Refunds lower the amount, not the count."""
+
+    day: int
+    orders: int = 0
+    spend_e4: int = 0
+
+
+class Offer(Struct, array_like=True):
+    """What was done with one campaign; `last_at` in epoch seconds."""
+
+    sent: int = 0
+    opened: int = 0
+    clicked: int = 0
+    converted: int = 0
+    last_at: float = 0.0
+
+
+class Relation(Struct, array_like=True):
+    """A pending example of `churn` and `value`: both look at the same window of the same moment.
+
+    `features` are 16-bit floats in the order of the catalogue. Times are epoch seconds.
+    """
+
+    opened_at: float
+    closes_at: float
+    features: bytes = b""
+    churn: float | None = None
+    value: float | None = None
+    orders: int = 0
+    spend_e4: int = 0
+
+
+class Pending(Struct, array_like=True):
+    """A pending example of `response`. One of ours waits for its `sent`; `confirmed` says that none is awaited."""
+
+    campaign_id: str
+    decision_id: str | None
+    opened_at: float
+    closes_at: float
+    treated: bool
+    confirmed: bool
+    features: bytes = b""
+    served: float | None = None
+    converted: bool = False
+    propensity: float | None = None
+
+
+class CustomerState(Struct, array_like=True):
+    """Facts of one customer: a function of the customer's events and of time, and of nothing else.
+
+    Times are epoch seconds of event time; amounts are integers of 1/10,000 of the currency. Every
+    container is bounded, see `models/customers/advance.py`.
+    """
+
+    seen_at: float
+    draw_at: float = 0.0
+    silence_step: int = 0
+    first_purchase: float | None = None
+    last_purchase: float | None = None
+    orders: int = 0
+    refunds: int = 0
+    spend: dict[str, int] = field(default_factory=dict)
+    days: list[Day] = field(default_factory=list)
+    channels: dict[str, int] = field(default_factory=dict)
+    categories: dict[str, int] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    attributes: dict[str, tuple[Attribute, float]] = field(default_factory=dict)
+    consent: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    unsubscribed: dict[str, float] = field(default_factory=dict)
+    ids: dict[str, bytes] = field(default_factory=dict)
+    relation: Relation | None = None
+
+
+class Standing(Struct, array_like=True):
+    """What depends on models: contacts, and the examples that our own decisions opened."""
+
+    contacts: Contacts = field(default_factory=Contacts)
+    pending: list[Pending] = field(default_factory=list)
+
+
+class Remembered(Struct, array_like=True):
+    """One field of a shard's customers in Redis."""
+
+    state: CustomerState
+    standing: Standing = field(default_factory=Standing)
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Remembered)
+
+
+def encode_remembered(remembered: Remembered) -> bytes:
+    """MessagePack, without names."""
+    return _ENCODER.encode(remembered)
+
+
+def decode_remembered(body: bytes) -> Remembered:
+    """Read what `encode_remembered` wrote; fields added since take their defaults."""
+    return _DECODER.decode(body)

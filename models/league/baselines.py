@@ -60,7 +60,8 @@ class RunningMean(_Baseline):
 class OneFeatureRule(_Baseline):
     """The running rate among examples alike in one feature, such as churn by recency alone.
 
-    Alike is: in the same of `RULE_BINS` bins of log1p. A bin is drawn towards the rate of all.
+    The feature is in log1p, as all are. Alike is: in the same of `RULE_BINS` bins, four a unit. A bin
+    is drawn towards the rate of all.
     """
 
     kind = "one_feature_rule"
@@ -74,7 +75,7 @@ class OneFeatureRule(_Baseline):
 
     def _bin(self, x: Features) -> int:
         value = max(x.get(self.feature, 0.0), 0.0)
-        return min(int(math.log1p(value) * 4.0), RULE_BINS - 1)
+        return min(int(value * 4.0), RULE_BINS - 1)
 
     def score_one(self, x: Features) -> float:
         """Rate of the example's bin."""
@@ -99,8 +100,8 @@ class Persistence(_Baseline):
         self.feature = feature
 
     def score_one(self, x: Features) -> float:
-        """Return the feature itself, of at least 0."""
-        return max(x.get(self.feature, 0.0), 0.0)
+        """Return the amount whose log1p the feature is, of at least 0."""
+        return math.expm1(min(max(x.get(self.feature, 0.0), 0.0), 30.0))
 
     def learn_one(self, x: Features, y: float) -> None:
         """Nothing is learned."""

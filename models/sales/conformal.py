@@ -10,6 +10,8 @@ GAMMA: Final = 0.03
 WINDOW: Final = 60
 COLD: Final = 20
 NARROWEST, WIDEST = 0.6, 0.01
+FARTHEST: Final = 20.0
+"""Of a residual: one sale after a long silence is any number of times the forecast."""
 
 
 def quantile(ordered: list[float], share: float) -> float:
@@ -42,13 +44,14 @@ class Conformal(Struct):
         if len(self.residuals) < COLD:
             return None
         ordered = sorted(self.residuals)
-        tail = min(max(self.miss, WIDEST), NARROWEST) / 2
+        tail = self.miss / 2
         return point + scale * quantile(ordered, tail), point + scale * quantile(ordered, 1 - tail)
 
     def learn_one(self, residual: float, covered: bool | None) -> None:
         """Learn a residual (actual less forecast, over scale), and whether its interval held (None: had none)."""
-        self.residuals.append(residual)
+        self.residuals.append(min(max(residual, -FARTHEST), FARTHEST))
         if len(self.residuals) > WINDOW:
             del self.residuals[0]
         if covered is not None:
-            self.miss += GAMMA * (MISS - (not covered))
+            # Kept within what can be served: a long run of hits or misses must not be a debt for years.
+            self.miss = min(max(self.miss + GAMMA * (MISS - (not covered)), WIDEST), NARROWEST)

@@ -150,6 +150,8 @@ class SalesBook(Struct):
 
     def _remember(self, name: str) -> None:
         """Count a series that is not kept: Space-Saving (Metwally et al. 2005), twice `max_series` counters."""
+        if not self.max_series:
+            return
         if name not in self.candidates and len(self.candidates) >= 2 * self.max_series:
             least = min(self.candidates, key=self.candidates.__getitem__)
             self.candidates[name] = self.candidates.pop(least)
@@ -168,7 +170,10 @@ class SalesBook(Struct):
             self.next_day += 1
 
     def _first_waiting(self, day: int) -> int:
-        return min((waiting for series in self.series.values() for waiting in series.waiting), default=day)
+        """Return the first day with an amount, or `day` if that comes first: later days are not over yet."""
+        return min(
+            (waiting for series in self.series.values() for waiting in series.waiting if waiting < day), default=day
+        )
 
     def _close(self, day: int) -> None:
         is_open = self.sold_on.pop(day, False)

@@ -122,7 +122,14 @@ class _Walker:
         self._moment(customer, state, due, due, "silence", f"silence:{due:.0f}")
 
     def _moment(
-        self, customer: str, state: CustomerState, at: float, time: float, kind: str, cause: str, event: Event | None = None
+        self,
+        customer: str,
+        state: CustomerState,
+        at: float,
+        time: float,
+        kind: str,
+        cause: str,
+        event: Event | None = None,
     ) -> int:
         row = natural(state, at, self.policy.currency) + slots(state.attributes)
         step = Step(customer, at, time, kind, cause, event, len(self.walk.rows))
@@ -176,7 +183,7 @@ class _Walker:
             self._push(silent, customer, "silence")
         if isinstance(event, Sale):
             self._sell(event)
-        kind = event.__struct_config__.tag
+        kind = str(event.__struct_config__.tag)
         if late:
             self.walk.steps.append(Step(customer, at, self.time, kind, event.event_id, event))
         else:

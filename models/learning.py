@@ -1,0 +1,136 @@
+"""All that is learned, as one function of the examples in their order."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from models.customers.features import CUSTOMER_FEATURES, RESPONSE_FEATURES, unpack
+from models.league.league import League, amount_league, binary_league
+from models.policy import Policy
+from models.sales.series import ALL, SalesBook
+from models.segmentation import Clusters
+from models.serving_set import PRIORS, ServingSet
+
+NAMES: Final = {"response": RESPONSE_FEATURES, "churn": CUSTOMER_FEATURES, "value": CUSTOMER_FEATURES}
+TASKS: Final = ("response", "churn", "value", "segments", "sales")
+
+
+class Learning:
+    """Leagues, segments and sales of one job.
+
+    Parameters
+    ----------
+    policy
+        Currency, timezone and lateness are read.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.leagues: dict[str, League] = {
+            "response": binary_league("response", PRIORS["response"]),
+            "churn": binary_league("churn", PRIORS["churn"], rule="recency_days"),
+            "value": amount_league("value", PRIORS["value"], persists="spend_90d"),
+        }
+        self.clusters = Clusters(currency=policy.currency)
+        self.members: dict[int, int] = {}
+        self.sales = SalesBook()
+        self.shards: dict[int, tuple[float | None, bool]] = {}
+
+    def take(self, task: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Learn one record's rows of one task.
+
+        Raises
+        ------
+        KeyError
+            A field is missing, or there is no such task.
+        """
+        if task == "segments":
+            for row in rows:
+                self._segments(row)
+        elif task == "sales":
+            for row in rows:
+                self._sales(row)
+        else:
+            for row in rows:
+                self._example(task, row)
+
+    def _example(self, task: str, row: Mapping[str, Any]) -> None:
+        if not row.get("treated", True):
+            return  # a control's outcome says what happens without a contact: uplift, not response
+        x = unpack(row["x"], NAMES[task])
+        self.leagues[task].mature(x, row["y"], row["served"], row["at"])
+
+    def _segments(self, row: Mapping[str, Any]) -> None:
+        for values in row["drawn"]:
+            if values[1] > 0:  # who never ordered is in no segment
+                self.clusters.learn_one(np.log1p(np.maximum(values, 0.0)).astype(np.float16).tolist())
+        for segment, change in row["moves"].items():
+            self.members[int(segment)] = self.members.get(int(segment), 0) + change
+
+    def _sales(self, row: Mapping[str, Any]) -> None:
+        for series, day, amount in row["sold"]:
+            self.sales.add(series, day, amount)
+        self.shards[row["partition"]] = (row["time"], row["idle"])
+        if len(self.shards) < row["partitions"]:
+            return
+        waited = [time for time, idle in self.shards.values() if not idle]
+        known = [time for time, _ in self.shards.values() if time is not None]
+        if None in waited or not known:
+            return
+        time = min(time for time in waited if time is not None) if waited else max(known)
+        self.sales.close_until(self._day(time - self.policy.lateness))
+
+    def _day(self, at: float) -> int:
+        return datetime.fromtimestamp(at, UTC).astimezone(self.policy.zone).toordinal() - EPOCH
+
+    def serving(self) -> ServingSet:
+        """Return what shards score with, as learned so far."""
+        compiled = {task: league.compiled(NAMES[task]) for task, league in self.leagues.items()}
+        return ServingSet(**compiled, segments=self.clusters.compiled(str(self.clusters.fits)))
+
+    def versions(self) -> tuple[str, ...]:
+        """Change when a published model would."""
+        return (*(league.version for league in self.leagues.values()), str(self.clusters.fits))
+
+    def report(self) -> dict[str, Any]:
+        """Return `tasks`, `segments` and `sales` of the report."""
+        series = [ALL, *sorted(name for name in self.sales.series if name != ALL)]
+        return {
+            "tasks": {task: self._task(league) for task, league in self.leagues.items()},
+            "segments": self.clusters.quality() | {"members": self.members},
+            "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
+        }
+
+    @staticmethod
+    def _task(league: League) -> dict[str, Any]:
+        report = league.report()
+        served = report.pop("served")
+        fresh = report["models"]
+        return report | {
+            "models": {league.champion_name: served | {"microseconds_per_example": None}},
+            "just_before_learning": {name: fresh[name] for name in fresh},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """River objects and plain data, for `freeze`."""
+        return {
+            "leagues": {task: league.state() for task, league in self.leagues.items()},
+            "clusters": self.clusters.state(),
+            "members": self.members,
+            "sales": msgspec.msgpack.encode(self.sales),
+            "shards": self.shards,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what `state` was taken of; the future is the same, to the bit."""
+        self.leagues = {task: League.restore(kept) for task, kept in state["leagues"].items()}
+        self.clusters = Clusters.restore(state["clusters"])
+        self.members, self.shards = state["members"], state["shards"]
+        self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
+
+
+EPOCH: Final = 719_163
+"""Ordinal of 1970-01-01."""

@@ -1,0 +1,310 @@
+"""Third pass: decide in order, mature pending examples, and write down the commit."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from models.campaigns import decide as campaigns
+from models.customers.features import NATURAL, slots
+from models.policy import DAY
+from models.serving_set import ServingSet
+from models.shard.chunk import Chunk, Shop
+from models.shard.score import Scores, explanations, score
+from models.shard.walk import Step, Walk, duties, walk
+from schemas.commit import Commit, Outgoing
+from schemas.decisions import Trigger, encode_trigger
+from schemas.events import Contact, Converted, Sent
+from schemas.segments import Segments
+from schemas.state import Pending, Remembered, encode_remembered
+
+MAX_PENDING: Final = 4
+"""Pending examples of `response` a customer, one a campaign; further offers open none."""
+_NOTHING: Final[dict[str, float]] = {}
+
+
+def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
+    """All that a chunk changes.
+
+    Parameters
+    ----------
+    shard
+        The chunk and the customers it concerns; their states are changed in place.
+    models
+        What is scored with, for the whole chunk.
+    now
+        Epoch seconds; decides which triggers are stale, and nothing else.
+
+    Returns
+    -------
+    Commit
+        The same events in any cut into chunks give the same states, scores, examples and triggers,
+        to the bit, as long as the models are the same.
+    """
+    commit = Commit(shard.place)
+    walked = walk(shard, shop, commit)
+    offers = {
+        step.row: slots(step.event.attributes)
+        for step in walked.steps
+        if step.row is not None and isinstance(step.event, Contact)
+    }
+    scores = score(walked.rows, offers, models) if walked.rows else None
+    decider = _Decider(shard, shop, models, commit, scores, walked.rows, offers, now)
+    if scores is not None:
+        for relation, row in walked.opened:
+            relation.features = scores.packed(row)
+            relation.churn = scores.values["churn"][row]
+            relation.value = scores.values["value"][row]
+    for step in walked.steps:
+        decider.take(step)
+    _finish(shard, shop, walked, scores, decider, commit)
+    return commit
+
+
+class _Decider:
+    def __init__(
+        self,
+        shard: Chunk,
+        shop: Shop,
+        models: ServingSet,
+        commit: Commit,
+        scores: Scores | None,
+        rows: list[list[float]],
+        offers: dict[int, list[float]],
+        now: float,
+    ) -> None:
+        self.shard, self.shop, self.models, self.commit, self.scores, self.now = (
+            shard,
+            shop,
+            models,
+            commit,
+            scores,
+            now,
+        )
+        self.offers = offers
+        self.rows = rows
+        self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
+        self.matured: list[tuple[float, str, Pending]] = []
+        self.last: dict[str, Step] = {}
+        self.moves: Counter[int] = Counter()
+
+    def take(self, step: Step) -> None:
+        remembered = self.shard.customers.get(step.customer)
+        if remembered is None:
+            return
+        if remembered.standing.pending:
+            self.mature(step.customer, remembered, step.time)
+        if step.event is not None:
+            self._engagement(step, remembered)
+        if step.row is None or self.scores is None:
+            return
+        self.last[step.customer] = step
+        contacts, segment = remembered.standing.contacts, self.scores.segments[step.row]
+        if step.kind in self.asked:
+            self._decide(step, remembered)
+        if segment >= 0 and contacts.previous_segment != segment:
+            if contacts.previous_segment is not None:
+                self.moves[contacts.previous_segment] -= 1
+            self.moves[segment] += 1
+            contacts.previous_segment = segment
+        if self.models.churn is not None:
+            contacts.previous_churn = round(self.scores.values["churn"][step.row], 6)
+
+    def mature(self, customer: str, remembered: Remembered, until: float) -> None:
+        """Take out what is due: learned whatever came of it, or dropped where no `sent` confirmed it."""
+        standing = remembered.standing
+        due = [pending for pending in standing.pending if pending.closes_at <= until]
+        if due:
+            standing.pending = [pending for pending in standing.pending if pending.closes_at > until]
+            self.matured += [(pending.closes_at, customer, pending) for pending in due if pending.confirmed]
+
+    def _engagement(self, step: Step, remembered: Remembered) -> None:
+        event, pending = step.event, remembered.standing.pending
+        if isinstance(event, Converted):
+            for one in pending:
+                within = one.opened_at < step.at <= one.closes_at - self.shop.policy.lateness
+                one.converted = one.converted or (within and one.campaign_id == event.campaign_id)
+        elif isinstance(event, Contact):
+            ours = [one for one in pending if one.decision_id and one.decision_id == event.decision_id]
+            for one in ours:
+                one.confirmed = True
+                one.closes_at = step.at + self._window(event) + self.shop.policy.lateness
+            if not ours and step.row is not None and self.scores is not None:
+                opened = self._open(event.campaign_id, event.decision_id, step, isinstance(event, Sent))
+                opened.closes_at = step.at + self._window(event) + self.shop.policy.lateness
+                opened.confirmed, opened.propensity = True, event.propensity
+                self._keep(remembered, opened)
+
+    def _window(self, event: Contact) -> float:
+        return event.window_seconds or self.shop.policy.response_days * DAY
+
+    def _open(self, campaign: str, decision: str | None, step: Step, treated: bool) -> Pending:
+        assert self.scores is not None and step.row is not None  # noqa: S101, PT018 - callers looked
+        offer = self.offers.get(step.row)
+        features = self.scores.packed(step.row) + (_pack_offer(offer) if offer is not None else b"")
+        served = self.scores.values["response"][step.row]
+        return Pending(campaign, decision, step.at, step.at, treated, not treated, features, served)
+
+    @staticmethod
+    def _keep(remembered: Remembered, opened: Pending) -> None:
+        pending = remembered.standing.pending
+        if len(pending) < MAX_PENDING and all(one.campaign_id != opened.campaign_id for one in pending):
+            pending.append(opened)
+
+    def _decide(self, step: Step, remembered: Remembered) -> None:
+        assert self.scores is not None and step.row is not None  # noqa: S101, PT018 - callers looked
+        contacts, row, segments = remembered.standing.contacts, step.row, self.models.segments
+        segment = self.scores.segments[row]
+        moment = campaigns.Moment(
+            customer_id=step.customer,
+            at=step.at,
+            kind=step.kind,
+            cause=step.cause,
+            features=dict(zip(NATURAL, map(float, self.rows[row]), strict=False)),
+            scores=self._known(row),
+            segment=segment if segment >= 0 else None,
+            segment_name=segments.names[segment] if segments is not None and segment >= 0 else "",
+            previous_segment=contacts.previous_segment,
+            previous_churn=contacts.previous_churn,
+            best_segment=segments.best if segments is not None else None,
+            consent=step.consent or {},
+            unsubscribed=step.unsubscribed,
+        )
+        triggers, suppressions = campaigns.decide(self.shop.campaigns, moment, contacts, self.now)
+        for trigger in triggers:
+            self._emit(trigger, step, remembered)
+        counts = self.commit.counts
+        for suppression in suppressions:
+            key = (suppression.campaign_id, suppression.reason)
+            counts.suppressed[key] = counts.suppressed.get(key, 0) + 1
+
+    def _known(self, row: int) -> dict[str, float]:
+        assert self.scores is not None  # noqa: S101 - callers looked
+        known = {task: values[row] for task, values in self.scores.values.items()}
+        return {task: value for task, value in known.items() if getattr(self.models, task) is not None}
+
+    def _emit(self, trigger: Trigger, step: Step, remembered: Remembered) -> None:
+        self.commit.outgoing.append(Outgoing("triggers", trigger.customer_id.encode(), encode_trigger(trigger)))
+        counts = self.commit.counts
+        if not trigger.withheld:
+            counts.triggers[trigger.campaign_id] = counts.triggers.get(trigger.campaign_id, 0) + 1
+        opened = self._open(trigger.campaign_id, trigger.id, step, not trigger.withheld)
+        policy = self.shop.policy
+        wait = policy.response_days * DAY if trigger.withheld else trigger.expires_at.timestamp() - step.at
+        opened.closes_at = step.at + wait + policy.lateness
+        self._keep(remembered, opened)
+
+
+def _pack_offer(offer: list[float]) -> bytes:
+    return np.array(offer, dtype="<f2").tobytes()
+
+
+def _finish(shard: Chunk, shop: Shop, walked: Walk, scores: Scores | None, decider: _Decider, commit: Commit) -> None:
+    time = commit.place.time
+    if shard.until is not None:
+        time = shard.until if time is None else max(time, shard.until)
+    commit.place.time = time
+    for customer, remembered in shard.customers.items():
+        if remembered is not None and remembered.standing.pending and time is not None:
+            before = len(remembered.standing.pending)
+            decider.mature(customer, remembered, time)
+            if len(remembered.standing.pending) != before:
+                walked.touched[customer] = None
+    _write_states(shard, walked, commit)
+    _write_scores(shard, walked, scores, decider, commit)
+    _write_examples(shard, shop, walked, decider, commit)
+
+
+def _write_states(shard: Chunk, walked: Walk, commit: Commit) -> None:
+    for customer in walked.touched:
+        remembered = shard.customers.get(customer)
+        if remembered is None:
+            commit.states[customer] = commit.timers[customer] = None
+            continue
+        commit.states[customer] = encode_remembered(remembered)
+        due = [at for _, at in duties(remembered.state)]
+        commit.timers[customer] = min([*due, *(pending.closes_at for pending in remembered.standing.pending)])
+
+
+def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _Decider, commit: Commit) -> None:
+    models = msgspec.json.encode(decider.models.versions()).decode()
+    last = decider.last
+    rows = [last[customer].row for customer in last]
+    reasons = dict(zip(last, explanations(scores, rows), strict=True)) if scores is not None and rows else {}  # type: ignore[arg-type]
+    for customer in walked.touched:
+        remembered = shard.customers.get(customer)
+        if remembered is None:
+            commit.scores[customer] = None
+            continue
+        fields = _facts(remembered)
+        step = last.get(customer)
+        if step is not None and step.row is not None and scores is not None:
+            segment = scores.segments[step.row]
+            segments = decider.models.segments
+            fields |= {
+                "segment": str(segment),
+                "segment_name": _segment_name(remembered, segments, segment),
+                "response": f"{scores.values['response'][step.row]:.4f}",
+                "churn": f"{scores.values['churn'][step.row]:.4f}",
+                "value": f"{scores.values['value'][step.row]:.2f}",
+                "updated_at": rfc3339(step.at),
+                "explanation": reasons[customer],
+                "models": models,
+            }
+        commit.scores[customer] = fields
+
+
+def _segment_name(remembered: Remembered, segments: Segments | None, segment: int) -> str:
+    if remembered.state.first_purchase is None:
+        return "no purchase yet"
+    return "not known yet" if segments is None or segment < 0 else segments.names[segment]
+
+
+def _facts(remembered: Remembered) -> dict[str, str]:
+    state = remembered.state
+    spend = ",".join(f'"{currency}":{amount / 10_000!r}' for currency, amount in sorted(state.spend.items()))
+    facts = {"orders": str(state.orders), "refunds": str(state.refunds), "spend": "{" + spend + "}"}
+    if state.first_purchase is not None and state.last_purchase is not None:
+        facts["first_purchase_at"] = rfc3339(state.first_purchase)
+        facts["last_purchase_at"] = rfc3339(state.last_purchase)
+    return facts
+
+
+def rfc3339(at: float) -> str:
+    """Epoch seconds as RFC 3339 in UTC.
+
+    >>> rfc3339(1322830800.0)
+    '2011-12-02T13:00:00Z'
+    """
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds" if at % 1 else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, commit: Commit) -> None:
+    examples = commit.examples
+    for _, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):
+        common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features}
+        churned, amount = int(relation.orders == 0), max(relation.spend_e4, 0) / 10_000
+        examples.setdefault("churn", []).append({**common, "y": churned, "served": relation.churn})
+        examples.setdefault("value", []).append({**common, "y": amount, "served": relation.value})
+    for _, _, pending in sorted(decider.matured, key=lambda matured: (*matured[:2], matured[2].campaign_id)):
+        example: dict[str, Any] = {
+            "at": pending.opened_at,
+            "x": pending.features,
+            "y": int(pending.converted),
+            "served": pending.served,
+            "campaign": pending.campaign_id,
+            "treated": pending.treated,
+            "propensity": pending.propensity,
+        }
+        examples.setdefault("response", []).append(example)
+    moves = {str(segment): change for segment, change in sorted(decider.moves.items()) if change}
+    if walked.drawn or moves:
+        examples["segments"] = [{"drawn": walked.drawn, "moves": moves}]
+    if walked.sales or shard.idle:
+        sold = [[series, day, amount] for (series, day), amount in sorted(walked.sales.items())]
+        standing = {"partition": shard.partition, "partitions": shop.partitions}
+        today = None if commit.place.time is None else commit.place.time
+        examples["sales"] = [{"sold": sold, "time": today, "idle": shard.idle, **standing}]

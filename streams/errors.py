@@ -1,0 +1,13 @@
+"""An error is a type, and the type is the action."""
+
+
+class Unavailable(Exception):
+    """Redis or Kafka is away: hold the chunk, back off, retry."""
+
+
+class Fenced(Exception):
+    """Somebody else owns the shard now: let go of it."""
+
+
+class Misconfigured(Exception):
+    """A setting, a topic or a server is not as it must be: stop, and say what to do."""

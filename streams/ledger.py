@@ -1,0 +1,68 @@
+"""The contract of what keeps states, scores, timers, outbox and place: Redis, or memory for backtests."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from schemas.commit import Commit, Outgoing, Place
+from schemas.state import Remembered
+
+
+class Hold(Struct):
+    """A shard as taken. `head` is the number of its last write; without it nobody can write."""
+
+    partition: int
+    head: int
+    place: Place
+
+
+class Loaded(Struct):
+    """What is remembered of the customers asked for and of those whose timer is due.
+
+    `until` is the due time of the last timer that fits where there are more; None where all do.
+    """
+
+    customers: dict[str, Remembered | None] = field(default_factory=dict)
+    until: float | None = None
+
+
+class Entry(Struct, frozen=True):
+    """One record in the outbox. Known by shard, head and part; `follows` is the head before."""
+
+    head: int
+    part: int
+    follows: int
+    record: Outgoing
+
+    @property
+    def name(self) -> str:
+        """Its name in the outbox; names sort as heads and parts do."""
+        return f"{self.head:020d}:{self.part:04d}:{self.follows:020d}"
+
+
+class Ledger(Protocol):
+    """Whatever is written is written at once or not at all."""
+
+    async def take(self, partition: int) -> Hold:
+        """Take a shard: who held it before is fenced. Raises `Unavailable`."""
+
+    async def load(self, partition: int, customers: Iterable[str], due: float | None, limit: int) -> Loaded:
+        """Read customers, and at most `limit` whose timer is due at `due` or before. Raises `Unavailable`."""
+
+    async def commit(self, hold: Hold, commit: Commit) -> None:
+        """Write a chunk and move `hold` on.
+
+        Raises
+        ------
+        Fenced
+            The head is not what this hold last wrote. Nothing was written.
+        Unavailable
+            It is not known whether it was written: take the shard again.
+        """
+
+    async def outbox(self, partition: int, limit: int) -> list[Entry]:
+        """Return the oldest entries that are not trimmed, in order."""
+
+    async def trim(self, partition: int, entries: Sequence[Entry]) -> None:
+        """Remove entries that Kafka has acknowledged, by name."""

@@ -1,0 +1,151 @@
+"""Our producers. All partition by murmur2, as Kafka's Java client does."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import aiokafka
+import aiokafka.errors
+import kafka
+from kafka.errors import KafkaError
+
+from models.partition import partition_of
+from schemas.codec import encode, key_of, topic_of
+from schemas.events import Event
+from streams.errors import Misconfigured, Unavailable
+from streams.ledger import Entry
+
+EVERY: Final = 500
+
+
+def send(events: Iterable[Event], broker: str, prefix: str = "", progress: Callable[[int], None] | None = None) -> int:
+    """Send events to their topics, and wait until all are acknowledged.
+
+    Parameters
+    ----------
+    progress
+        Told how many more were sent, now and then.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    Unavailable
+        Kafka refused a record, or did not answer in time; names the first such event.
+    """
+    try:
+        from confluent_kafka import Producer
+    except ImportError:
+        return _send_slowly(events, broker, prefix, progress)
+    failed: list[str] = []
+
+    def on_delivery(error: Any, message: Any) -> None:
+        if error is not None and not failed:
+            failed.append(f"{message.topic()} {message.key()!r}: {error.str()}")
+
+    producer = Producer({"bootstrap.servers": broker, "acks": "all", "enable.idempotence": True, "linger.ms": 5})
+    counts: dict[str, int] = {}
+    sent = 0
+    for event in events:
+        topic, key = prefix + topic_of(event), key_of(event)
+        if topic not in counts:
+            counts[topic] = len(producer.list_topics(topic, 10).topics[topic].partitions)
+            if not counts[topic]:
+                raise Misconfigured(f"topic {topic} does not exist: make it with `streamscore topics`")
+        while True:
+            try:
+                producer.produce(topic, encode(event), key, partition_of(key, counts[topic]), on_delivery=on_delivery)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        sent += 1
+        if sent % EVERY == 0:
+            producer.poll(0)
+            if progress:
+                progress(EVERY)
+            if failed:
+                break
+    producer.flush(60)
+    if failed or len(producer):
+        raise Unavailable(f"kafka: {failed[0] if failed else f'{len(producer)} records were not acknowledged'}")
+    if progress:
+        progress(sent % EVERY)
+    return sent
+
+
+def _send_slowly(events: Iterable[Event], broker: str, prefix: str, progress: Callable[[int], None] | None) -> int:
+    try:
+        producer = kafka.KafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=5)
+    except KafkaError as error:
+        raise Unavailable(f"kafka: {error}") from error
+    sent, waiting = 0, []
+    try:
+        for event in events:
+            topic, key = prefix + topic_of(event), key_of(event)
+            partitions = producer.partitions_for(topic)
+            waiting.append(producer.send(topic, encode(event), key=key, partition=partition_of(key, len(partitions))))
+            sent += 1
+            if len(waiting) == EVERY:
+                for future in waiting:
+                    future.get(60)
+                waiting = []
+                if progress:
+                    progress(EVERY)
+        for future in waiting:
+            future.get(60)
+    except KafkaError as error:
+        raise Unavailable(f"kafka: {error}") from error
+    finally:
+        producer.close()
+    if progress:
+        progress(len(waiting))
+    return sent
+
+
+class Relay:
+    """Carries the outbox to Kafka: in order, acknowledged by all replicas."""
+
+    def __init__(self, broker: str, prefix: str) -> None:
+        self.prefix = prefix
+        self.producer = aiokafka.AIOKafkaProducer(
+            bootstrap_servers=broker, acks="all", enable_idempotence=True, max_request_size=2_100_000
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises `Unavailable`."""
+        try:
+            await self.producer.start()
+        except aiokafka.errors.KafkaError as error:
+            raise Unavailable(f"kafka: {error}") from error
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self.producer.stop()
+
+    async def send(self, partition: int, entries: Sequence[Entry]) -> None:
+        """Send entries of one shard, oldest first; those of one commit together. Raises `Unavailable`."""
+        try:
+            for _, some in groupby(entries, key=lambda entry: entry.head):
+                # The next commit's when this one's are acknowledged; within one, idempotence keeps the order.
+                answers = [await self._send(partition, entry) for entry in some]
+                for answer in answers:
+                    await answer
+        except aiokafka.errors.KafkaError as error:
+            raise Unavailable(f"kafka: {error}") from error
+
+    async def _send(self, partition: int, entry: Entry) -> Any:
+        record = entry.record
+        headers = [
+            *record.headers,
+            ("shard", str(partition).encode()),
+            ("head", str(entry.head).encode()),
+            ("part", str(entry.part).encode()),
+            ("follows", str(entry.follows).encode()),
+        ]
+        topic = self.prefix + record.topic
+        numbers = await self.producer.partitions_for(topic)
+        to = partition_of(record.key, len(numbers)) if record.key is not None else None
+        return await self.producer.send(topic, record.value, record.key, partition=to, headers=headers)

@@ -1,0 +1,75 @@
+"""Clients of Redis, and its errors as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from streams.errors import Misconfigured, Unavailable
+
+_AWAY: Final = ("OOM", "READONLY", "LOADING", "NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
+TIMEOUT: Final = 10.0
+
+
+def connect(url: str) -> redis.asyncio.Redis:
+    """Make a client that never repeats a command by itself: a repeated commit would be fenced by its own head."""
+    try:
+        return redis.asyncio.Redis.from_url(
+            url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+        )
+    except ValueError as error:
+        raise Misconfigured(f"STREAMSCORE_REDIS: {error}") from None
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Turn what may pass into `Unavailable`. Anything else stays what it is."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise Unavailable(f"redis: {error}") from error
+    except redis.ResponseError as error:
+        if any(word in str(error) for word in _AWAY):
+            raise Unavailable(f"redis: {error}") from error
+        raise
+
+
+async def check_settings(client: redis.asyncio.Redis) -> list[str]:
+    """Look at how durable this Redis is.
+
+    Returns
+    -------
+    list
+        What does not hold, in words.
+
+    Raises
+    ------
+    Misconfigured
+        Its eviction policy would lose places.
+    """
+    with redis_errors():
+        try:
+            found = await client.config_get("maxmemory-policy", "appendonly", "appendfsync")
+        except redis.ResponseError as error:
+            if "unknown command" in str(error) or "NOPERM" in str(error):
+                return ["Redis does not tell its settings: see that it never evicts and syncs every write"]
+            raise
+    settings = {_text(name): _text(value) for name, value in found.items()}
+    if settings.get("maxmemory-policy", "noeviction") != "noeviction":
+        raise Misconfigured(
+            f"Redis evicts keys (maxmemory-policy {settings['maxmemory-policy']}), and would evict places of shards "
+            "with them: set maxmemory-policy noeviction"
+        )
+    if settings.get("appendonly") != "yes":
+        return ["Redis keeps nothing on disk (appendonly no): what it forgets is read again from Kafka"]
+    if settings.get("appendfsync") != "always":
+        return ["Redis may forget its last second in a power cut (appendfsync is not always)"]
+    return []
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,84 @@
+"""Every key's name. Parts of a key are percent-encoded; braces are the hash tag of a shard.
+
+========================  ======  ==========  ===================================================================
+key                       shape   written by  read by, and what it holds
+========================  ======  ==========  ===================================================================
+``customer:<id>``         hash    scoring     users: facts and scores, see `docs/scores.md`; until forgotten
+``segment:<id>``          hash    learning    users: name, customers, version
+``sales:<series>``        hash    learning    users: totals and forecasts in the main currency
+``segments``, ``series``  set     learning    users: the ids and names of the two above
+``model:<task>``          string  learning    scoring: the serving model as JSON
+``models``                hash    learning    scoring: task -> version; looked at several times a second
+``state:{n}``             hash    scoring     scoring: a field a customer, MessagePack
+``shard:{n}``             hash    scoring     both: head, place, gaps
+``timers:{n}``            zset    scoring     scoring: customer by due time, epoch seconds
+``outbox:{n}``            hash    scoring     relay: records not acknowledged by Kafka yet
+``learner:{p}``           hash    learning    learning: head, place, what it took of each shard
+``snapshot:{p}:<task>``   string  learning    learning: signed pickle
+========================  ======  ==========  ===================================================================
+"""
+
+from urllib.parse import quote
+
+from msgspec import Struct
+
+
+class Keys(Struct, frozen=True):
+    """Names under one prefix, which keeps jobs on one Redis apart."""
+
+    prefix: str = ""
+
+    def customer(self, customer_id: str) -> str:
+        """Key of a customer's scores."""
+        return f"{self.prefix}customer:{quote(customer_id, safe='')}"
+
+    def segment(self, segment: object) -> str:
+        """Key of a segment."""
+        return f"{self.prefix}segment:{segment}"
+
+    def sales(self, series: str) -> str:
+        """Key of a sales series."""
+        return f"{self.prefix}sales:{quote(series, safe=':')}"
+
+    def model(self, task: str) -> str:
+        """Key of a serving model."""
+        return f"{self.prefix}model:{task}"
+
+    def state(self, shard: int) -> str:
+        """Key of a shard's customer states."""
+        return f"{self.prefix}state:{{{shard}}}"
+
+    def shard(self, shard: int) -> str:
+        """Key of a shard's head and place."""
+        return f"{self.prefix}shard:{{{shard}}}"
+
+    def timers(self, shard: int) -> str:
+        """Key of a shard's timers."""
+        return f"{self.prefix}timers:{{{shard}}}"
+
+    def outbox(self, shard: int) -> str:
+        """Key of a shard's outbox."""
+        return f"{self.prefix}outbox:{{{shard}}}"
+
+    def learner(self, partition: int) -> str:
+        """Key of a learner's head and place."""
+        return f"{self.prefix}learner:{{{partition}}}"
+
+    def snapshot(self, partition: int, task: str) -> str:
+        """Key of a learner's snapshot."""
+        return f"{self.prefix}snapshot:{{{partition}}}:{task}"
+
+    @property
+    def models(self) -> str:
+        """Key of the published versions."""
+        return f"{self.prefix}models"
+
+    @property
+    def segments(self) -> str:
+        """Key of the set of segment ids."""
+        return f"{self.prefix}segments"
+
+    @property
+    def series(self) -> str:
+        """Key of the set of sales series."""
+        return f"{self.prefix}series"

@@ -1,0 +1,159 @@
+"""The ledger on Redis: one script writes a chunk, fenced by the shard's head."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgpack
+import msgspec
+import redis.asyncio
+from msgspec import Struct
+
+from schemas.commit import Commit, Outgoing, Place
+from schemas.state import Remembered, decode_remembered
+from streams.errors import Fenced
+from streams.ledger import Entry, Hold, Loaded
+from streams.outgoing import records
+from streams.redis.client import redis_errors
+from streams.redis.keys import Keys
+from streams.redis.scripts import COMMIT, TAKE
+
+GAPS: Final = 256
+"""Gaps remembered a shard: takings that a learner may lag behind."""
+_RECORD: Final = msgspec.msgpack.Encoder()
+_READ_RECORD: Final = msgspec.msgpack.Decoder(Outgoing)
+
+
+class Lineage(Struct, frozen=True):
+    """How far a shard has come, and which spans of heads were nobody's commits."""
+
+    head: int
+    gaps: tuple[tuple[int, int], ...]
+
+
+class RedisLedger:
+    """Scores, states, timers, outbox and place of all shards.
+
+    Parameters
+    ----------
+    client
+        Must not repeat commands by itself; see `connect`.
+    """
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+        self.client: Any = client  # its types know nothing of replies in bytes
+        self.keys = keys
+        self._take = client.register_script(TAKE)
+        self._commit = client.register_script(COMMIT)
+        self._trims: dict[int, list[str]] = {}
+
+    async def take(self, partition: int) -> Hold:
+        """Take a shard: who held it before is fenced."""
+        with redis_errors():
+            flat = await self._take(keys=[self.keys.shard(partition)], args=[GAPS])
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        place = msgspec.msgpack.decode(fields[b"place"], type=Place) if b"place" in fields else Place()
+        self._trims.pop(partition, None)
+        return Hold(partition, int(fields[b"head"]), place)
+
+    async def load(self, partition: int, customers: Iterable[str], due: float | None, limit: int) -> Loaded:
+        """Read customers, and who is due."""
+        wanted = list(customers)
+        state, timers = self.keys.state(partition), []
+        with redis_errors():
+            pipe = self.client.pipeline(transaction=False)
+            if due is not None:
+                pipe.zrangebyscore(self.keys.timers(partition), "-inf", due, 0, limit, withscores=True)
+            if wanted:
+                pipe.hmget(state, wanted)
+            answers = await pipe.execute() if due is not None or wanted else []
+            if due is not None:
+                timers = [(name.decode(), at) for name, at in answers[0]]
+            bodies = list(answers[-1]) if wanted else []
+            known = set(wanted)
+            more = [name for name, _ in timers if name not in known]
+            if more:
+                bodies += await self.client.hmget(state, more)
+        loaded = Loaded({name: _read(body) for name, body in zip(wanted + more, bodies, strict=True)})
+        if len(timers) == limit:
+            loaded.until = timers[-1][1]
+        return loaded
+
+    async def commit(self, hold: Hold, commit: Commit) -> None:
+        """Write a chunk, and trim what Kafka has acknowledged since the last."""
+        n, keys = hold.partition, self.keys
+        trims = self._trims.pop(n, [])
+        payload = msgpack.packb(self._payload(commit, trims), use_bin_type=False, unicode_errors="surrogatepass")
+        names = [keys.shard(n), keys.state(n), keys.timers(n), keys.outbox(n)]
+        with redis_errors():
+            done, head = await self._commit(keys=names, args=[hold.head, payload])
+        if not done:
+            raise Fenced(f"shard {n}: its head is {int(head)}, not {hold.head}")
+        hold.head, hold.place = int(head), commit.place
+
+    def _payload(self, commit: Commit, trims: list[str]) -> list[Any]:
+        states: list[str | bytes] = []
+        gone: list[str] = []
+        for customer, body in commit.states.items():
+            if body is None:
+                gone.append(customer)
+            else:
+                states += (customer, body)
+        timers: list[str | float] = []
+        stopped: list[str] = []
+        for customer, due in commit.timers.items():
+            if due is None:
+                stopped.append(customer)
+            else:
+                timers += (repr(due), customer)
+        scores = [[self.keys.customer(customer), *_flat(fields)] for customer, fields in commit.scores.items()]
+        outbox = [_RECORD.encode(record) for record in records(commit)]
+        place = msgspec.msgpack.encode(commit.place)
+        return [place, states, gone, scores, timers, stopped, outbox, trims]
+
+    async def outbox(self, partition: int, limit: int) -> list[Entry]:
+        """Return the oldest entries."""
+        with redis_errors():
+            found = await self.client.hgetall(self.keys.outbox(partition))
+        trimmed = set(self._trims.get(partition, ()))
+        named = sorted((name.decode(), body) for name, body in found.items())
+        return [_entry(name, body) for name, body in named if name not in trimmed][:limit]
+
+    async def trim(self, partition: int, entries: Sequence[Entry]) -> None:
+        """Remove entries; the removal travels with the next commit, or at once where many wait."""
+        waiting = self._trims.setdefault(partition, [])
+        waiting += [entry.name for entry in entries]
+
+    async def flush(self, partition: int) -> None:
+        """Send the removals that no commit has taken along."""
+        waiting = self._trims.pop(partition, [])
+        if waiting:
+            with redis_errors():
+                await self.client.hdel(self.keys.outbox(partition), *waiting)
+
+    async def lineages(self, partitions: Iterable[int]) -> dict[int, Lineage]:
+        """Read heads and gaps of shards."""
+        numbers = list(partitions)
+        with redis_errors():
+            pipe = self.client.pipeline(transaction=False)
+            for number in numbers:
+                pipe.hmget(self.keys.shard(number), "head", "gaps")
+            answers = await pipe.execute()
+        return {number: _lineage(*answer) for number, answer in zip(numbers, answers, strict=True)}
+
+
+def _flat(fields: dict[str, str] | None) -> list[str]:
+    return [part for pair in (fields or {}).items() for part in pair]
+
+
+def _read(body: bytes | None) -> Remembered | None:
+    return None if body is None else decode_remembered(body)
+
+
+def _entry(name: str, body: bytes) -> Entry:
+    head, part, follows = map(int, name.split(":"))
+    return Entry(head, part, follows, _READ_RECORD.decode(body))
+
+
+def _lineage(head: bytes | None, gaps: bytes | None) -> Lineage:
+    spans = [span.split("-") for span in (gaps or b"").decode().split()]
+    return Lineage(int(head or 0), tuple((int(low), int(high)) for low, high in spans))

@@ -1,0 +1,106 @@
+"""Settings, from the environment and a TOML file, checked at the start."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from models.policy import DAY, Policy
+from streams.errors import Misconfigured
+
+FILE = "STREAMSCORE_CONFIG"
+"""Names the TOML file."""
+
+
+class Settings(BaseSettings):
+    """Each can be set as STREAMSCORE_<NAME>, or as <name> in the file that STREAMSCORE_CONFIG names."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMSCORE_", extra="forbid", frozen=True)
+
+    broker: str | None = None
+    redis: str | None = None
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = ""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9108
+    partitions: Annotated[int, Field(ge=1, le=1_000)] = 4
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "GBP"
+    timezone: str = "UTC"
+    clock: Annotated[str, Field(pattern="^(wall|events)$")] = "wall"
+    lateness_seconds: Annotated[float, Field(ge=0)] = 3_600.0
+    max_jump_days: Annotated[float, Field(gt=0)] = 366.0
+    idle_after_seconds: Annotated[float, Field(gt=0)] = 60.0
+    draw_days: Annotated[float, Field(gt=0)] = 30.0
+    window_days: Annotated[float, Field(gt=0)] = 90.0
+    response_days: Annotated[float, Field(gt=0)] = 7.0
+    example_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    chunk_size: Annotated[int, Field(ge=1, le=5_000)] = 500
+    campaigns: Path | None = None
+    data: Path = Path(".streamscore")
+    snapshot_key: SecretStr | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is not the IANA name of a timezone") from None
+        return name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        sources = [init_settings, env_settings]
+        if file := os.environ.get(FILE):
+            if not Path(file).is_file():
+                raise Misconfigured(f"{FILE}: there is no file {file}")
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(file)))
+        return tuple(sources)
+
+    @property
+    def policy(self) -> Policy:
+        """What the pure part reads."""
+        return Policy(
+            currency=self.currency,
+            timezone=self.timezone,
+            lateness=self.lateness_seconds,
+            max_jump=self.max_jump_days * DAY,
+            draw_days=self.draw_days,
+            window_days=self.window_days,
+            response_days=self.response_days,
+            example_share=self.example_share,
+        )
+
+    def given(self, name: str) -> str:
+        """Return a setting that must be there. Raises `Misconfigured`."""
+        value = getattr(self, name)
+        if not value:
+            raise Misconfigured(f"STREAMSCORE_{name.upper()} is not set")
+        return str(value)
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read and check all settings.
+
+    Raises
+    ------
+    Misconfigured
+        Names each setting that is wrong, and why; never its value.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = [f"STREAMSCORE_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+        raise Misconfigured("; ".join(wrong)) from None
+    except ValueError as error:
+        raise Misconfigured(f"{FILE}: {error}") from None

@@ -133,7 +133,8 @@ class _Nothing(dict[TP, Any]):
 class _Consumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._read_offset, self.answers = _Nothing(), {}
+        self._read_offset = _Nothing()
+        self.answers: dict[TP, Answer] = {}
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)

@@ -1,0 +1,44 @@
+"""The serving models in Redis: who scores follows them."""
+
+from typing import Any, Final
+
+import redis.asyncio
+
+from models.serving_set import ServingSet
+from schemas.segments import decode_segments
+from schemas.serving import decode_model
+from streams.redis.client import redis_errors
+from streams.redis.keys import Keys
+
+EVERY: Final = 0.25
+"""Seconds between looks."""
+
+
+class ModelFeed:
+    """Keeps `current` as new as what is published. Versions are compared, models are read when they change."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+        self.client: Any = client
+        self.keys = keys
+        self.current = ServingSet()
+        self.versions: dict[str, str] = {}
+
+    async def look(self) -> None:
+        """Read what has changed. Raises `Unavailable`."""
+        with redis_errors():
+            found = {
+                task.decode(): version.decode()
+                for task, version in (await self.client.hgetall(self.keys.models)).items()
+            }
+            changed = [task for task, version in found.items() if self.versions.get(task) != version]
+            if not changed:
+                return
+            bodies = await self.client.mget([self.keys.model(task) for task in changed])
+        models = {
+            task: decode_segments(body) if task == "segments" else decode_model(body)
+            for task, body in zip(changed, bodies, strict=True)
+            if body is not None
+        }
+        kept = {task: getattr(self.current, task) for task in ("response", "churn", "value", "segments")}
+        self.current = ServingSet(**(kept | models))
+        self.versions = found

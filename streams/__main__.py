@@ -1,0 +1,5 @@
+"""`python -m streams` is `streamscore`."""
+
+from streams.cli import main
+
+main()

@@ -1,0 +1,180 @@
+"""The main job on real data, with everything it needs embedded; a summary at the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+from kafka import KafkaConsumer, TopicPartition
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from schemas.codec import INPUT_TOPICS
+from streams.demo_report import build_report
+from streams.embedded import services
+from streams.errors import Unavailable
+from streams.kafka.producer import send
+from streams.kafka.topics import ensure_topics
+from streams.replay import online_retail
+from streams.settings import Settings, load_settings
+from streams.summary import show
+
+EXAMPLE = "12347"
+PATIENCE = 600.0
+
+
+@contextmanager
+def worker(settings: Settings, only: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one worker process, and stop it at the end."""
+    env = os.environ | {
+        "STREAMSCORE_BROKER": settings.given("broker"),
+        "STREAMSCORE_REDIS": settings.given("redis"),
+        "STREAMSCORE_PREFIX": settings.prefix,
+        "STREAMSCORE_PARTITIONS": str(settings.partitions),
+        "STREAMSCORE_TIMEZONE": settings.timezone,
+        "STREAMSCORE_CURRENCY": settings.currency,
+        "STREAMSCORE_CLOCK": settings.clock,
+        "STREAMSCORE_IDLE_AFTER_SECONDS": str(settings.idle_after_seconds),
+        "STREAMSCORE_METRICS_PORT": "0",
+        "STREAMSCORE_DATA": str(settings.data),
+        "PYTHONHASHSEED": "0",
+    }
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "streams", "worker", "--only", only], env=env, stdout=output, stderr=output
+        )
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, limit: int | None) -> None:
+    """Start everything, replay, wait until all is scored and learned, and show what came of it."""
+    given = load_settings()
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamscore-demo-")))
+        running = stack.enter_context(services(given.broker, given.redis, quiet=False))
+        settings = load_settings(
+            broker=running.broker, redis=running.redis, timezone="Europe/London", clock="events",
+            idle_after_seconds=2.0, data=data, prefix=given.prefix, partitions=given.partitions,
+        )  # fmt: skip
+        ensure_topics(running.broker, settings.prefix, settings.partitions)
+        logs = [data / "scoring.log", data / "learning.log"]
+        workers = [
+            stack.enter_context(worker(settings, only, log))
+            for only, log in zip(("scoring", "learning"), logs, strict=True)
+        ]
+        account = online_retail.Account()
+        began = time.time()
+        done = _replay(err, settings, account, limit, workers, logs)
+        seconds = time.time() - began
+        found = build_report(settings, done, seconds)
+        if report is not None:
+            report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        show(out, found)
+        _accounted(out, account)
+        _look_around(out, settings, once)
+        if not once:
+            _stay(out)
+
+
+def _replay(
+    err: Console,
+    settings: Settings,
+    account: online_retail.Account,
+    limit: int | None,
+    workers: list[subprocess.Popen[bytes]],
+    logs: list[Path],
+) -> int:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err) as progress:
+        sending = progress.add_task("sent", total=28_977 if limit is None else None)
+        scoring = progress.add_task("scored", total=None)
+        broker, prefix = settings.given("broker"), settings.prefix
+        sent = send(online_retail.events(account, limit), broker, prefix, lambda n: progress.advance(sending, n))
+        progress.update(scoring, total=sent)
+        with redis.Redis.from_url(settings.given("redis")) as client:
+            _await(lambda: _scored(client, settings, progress, scoring) >= sent, workers, logs)
+            _await(lambda: _learned(client, settings), workers, logs)
+    return sent
+
+
+def _await(done: Any, workers: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        for child, log in zip(workers, logs, strict=True):
+            if child.poll() is not None:
+                raise Unavailable(f"a worker ended ({child.returncode}):\n{log.read_text()[-3_000:]}")
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"not done within {PATIENCE:.0f} s:\n" + "\n".join(log.read_text()[-2_000:] for log in logs)
+            )
+        time.sleep(0.2)
+
+
+def _scored(client: Any, settings: Settings, progress: Progress, task: Any) -> int:
+    from streams.demo_report import places
+
+    scored = sum(at.next for place in places(client, settings) for at in place.topics.values())
+    progress.update(task, completed=scored)
+    return scored
+
+
+def _learned(client: Any, settings: Settings) -> bool:
+    """Nothing waits in the outboxes, and the learner's report is of the end of `examples`."""
+    from streams.redis.keys import Keys
+
+    keys = Keys(settings.prefix)
+    if any(client.hlen(keys.outbox(number)) for number in range(settings.partitions)):
+        return False
+    consumer = KafkaConsumer(bootstrap_servers=settings.given("broker"))
+    try:
+        tp = TopicPartition(f"{settings.prefix}examples", 0)
+        end = consumer.end_offsets([tp])[tp]
+    finally:
+        consumer.close()
+    saved, shown = client.hmget(keys.learner(0), "next", "reported")
+    return int(saved or 0) >= end and int(shown or -1) >= end
+
+
+def _accounted(out: Console, account: online_retail.Account) -> None:
+    out.print(
+        f"{account.lines:,} lines of the data: " + ", ".join(f"{n:,} {fate}" for fate, n in account.fates.most_common())
+    )
+
+
+def _look_around(out: Console, settings: Settings, once: bool) -> None:
+    out.rule("Where to look next")
+    if once:
+        out.print("Run `make demo` to keep it running for a look around.")
+        return
+    out.print("In another terminal:")
+    for name in ("broker", "redis"):
+        out.print(f"  export STREAMSCORE_{name.upper()}={settings.given(name)}", highlight=False)
+    out.print(f"  .venv/bin/streamscore customer {EXAMPLE}", highlight=False)
+
+
+def _stay(out: Console) -> None:
+    out.print("Running. Ctrl-C ends it.")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        out.print("Stopping.")
+
+
+__all__ = ["INPUT_TOPICS", "run_demo", "worker"]

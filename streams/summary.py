@@ -1,0 +1,116 @@
+"""Reports and customers for people."""
+
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+_HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman"}
+_MEANING = {"churn": "no purchase in 90 days", "response": "answers a contact", "value": "spend in 90 days"}
+
+
+def show(console: Console, report: dict[str, Any]) -> None:
+    """Print a report."""
+    events, throughput = report["events"], report["throughput"]
+    console.rule("Events")
+    console.print(
+        f"{events['read']:,} events, {events['late']} late, {events['duplicate']} duplicates, "
+        f"{events['dead_letter']} dead letters; {throughput['events_per_second'] or 0:,.0f} a second"
+    )
+    delay = report["latency"]["event_to_score_seconds"]
+    if delay["p50"] is not None:
+        console.print(f"event to score: p50 {delay['p50']:.3f} s, p95 {delay['p95']:.3f} s, p99 {delay['p99']:.3f} s")
+    _segments(console, report["segments"])
+    _sales(console, report["sales"])
+    _tasks(console, report["tasks"])
+    _campaigns(console, report["campaigns"])
+
+
+def _segments(console: Console, segments: dict[str, Any]) -> None:
+    table = Table("segment", "customers", title="Customers by segment", title_justify="left")
+    table.columns[1].justify = "right"
+    for name, size in segments["sizes"].items():
+        table.add_row(name, f"{size:,}")
+    console.print(table)
+
+
+def _sales(console: Console, sales: dict[str, Any]) -> None:
+    table = Table("series", "days judged", "MASE 1 day", "7 days", "14 days", "naive, 7 days", "in 80 % interval")
+    table.title, table.title_justify = "Sales forecasts: error over that of the week before (below 1 is better)", "left"
+    for series, horizons in sales.items():
+        if "7" in horizons and horizons["7"]["mase"] is not None:
+            week = horizons["7"]
+            mase = [_number(horizons[h]["mase"]) for h in ("1", "7", "14")]
+            naive = _number(week["baselines"]["seasonal_naive"]["mase"])
+            table.add_row(series, str(week["n"]), *mase, naive, _number(horizons["1"]["coverage_80"]))
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _tasks(console: Console, tasks: dict[str, Any]) -> None:
+    table = Table("task", "examples", "figure", "champion", "best trivial baseline", "beats it")
+    table.title, table.title_justify = "Quality: the score at the decision, judged when the outcome came", "left"
+    for task, figures in tasks.items():
+        metric = _HEADLINE.get(task, "auc")
+        champion = figures["models"].get(figures["champion"], {}).get(metric)
+        others = {name: found.get(metric) for name, found in figures["baselines"].items()}
+        known = {name: value for name, value in others.items() if value is not None}
+        if champion is None or not known:
+            table.add_row(f"{task} ({_MEANING.get(task, '')})", str(figures["examples"]), metric, "none yet", "", "")
+            continue
+        best = max(known, key=known.__getitem__)
+        table.add_row(
+            f"{task} ({_MEANING.get(task, '')})",
+            f"{figures['examples']:,}",
+            metric,
+            f"{champion:.3f} {figures['champion']}",
+            f"{known[best]:.3f} {best}",
+            "yes" if champion > known[best] else "no",
+        )
+    console.print(table)
+
+
+def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:
+    table = Table("campaign", "triggers", "suppressed, by reason", title="Campaigns", title_justify="left")
+    for name, found in campaigns.items():
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in found["suppressed"].items())
+        table.add_row(name, f"{found['triggers']:,}", reasons)
+    console.print(table)
+
+
+def show_customer(console: Console, customer_id: str, fields: dict[str, str], currency: str) -> None:
+    """Print one customer: facts, scores, and why in words."""
+    facts = Table("", "", title=f"Customer {customer_id}", title_justify="left", show_header=False)
+    for name in ("orders", "refunds", "spend", "first_purchase_at", "last_purchase_at", "updated_at"):
+        if name in fields:
+            facts.add_row(name.replace("_", " "), fields[name])
+    facts.add_row("segment", fields.get("segment_name", "not known yet"))
+    console.print(facts)
+    scores = Table("score", "value", "because", "model")
+    why = msgspec.json.decode(fields.get("explanation", "{}"))
+    models = msgspec.json.decode(fields.get("models", "{}"))
+    for task in ("churn", "response", "value"):
+        if task in fields:
+            value = float(fields[task])
+            shown = f"{value:,.2f} {currency}" if task == "value" else f"{value:.1%}"
+            label = f"{task} ({_MEANING[task]})"
+            scores.add_row(label, shown, in_words(why.get(task, [0.0, [], 0.0])), models.get(task, ""))
+    console.print(scores)
+
+
+def in_words(reasons: list[Any]) -> str:
+    """Say which features moved a score, and which way.
+
+    >>> in_words([0.1, [["recency_days", 1.2], ["orders", -0.4]], 0.0])
+    'raised by recency days (+1.20), lowered by orders (-0.40)'
+    """
+    _, tops, _ = reasons
+    if not tops:
+        return "no model yet: the usual rate"
+    return ", ".join(
+        f"{'raised' if effect >= 0 else 'lowered'} by {name.replace('_', ' ')} ({effect:+.2f})" for name, effect in tops
+    )

@@ -1,0 +1,117 @@
+"""One process: the scoring agent, the learning agent, or both, with their metrics."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any, Literal
+
+import redis
+
+from models.campaigns.campaign import CampaignError
+from models.shard import Shop
+from streams.campaigns import load
+from streams.errors import Misconfigured, Unavailable
+from streams.kafka.topics import ensure_topics
+from streams.learning import LearningAgent
+from streams.metrics import Metrics
+from streams.redis.client import check_settings, connect, redis_errors
+from streams.redis.keys import Keys
+from streams.redis.ledger import RedisLedger
+from streams.redis.models import ModelFeed
+from streams.scoring import Scoring
+from streams.settings import Settings
+from streams.web import Web
+
+Only = Literal["scoring", "learning"]
+logger = logging.getLogger(__name__)
+
+
+def make_shop(settings: Settings) -> Shop:
+    """Policy and campaigns. Raises `Misconfigured`."""
+    try:
+        campaigns = load(settings.campaigns, settings.timezone)
+    except CampaignError as error:
+        raise Misconfigured(f"STREAMSCORE_CAMPAIGNS: {error}") from None
+    return Shop(settings.policy, campaigns, settings.partitions)
+
+
+class Worker:
+    """Agents and what they need, from start to stop."""
+
+    def __init__(self, settings: Settings, only: Only | None = None) -> None:
+        self.settings, self.only = settings, only
+        self.ended: asyncio.Event = asyncio.Event()
+        self.error: BaseException | None = None
+        self.metrics = Metrics()
+        self.client = connect(settings.given("redis"))
+        keys = Keys(settings.prefix)
+        ledger = RedisLedger(self.client, keys)
+        self.scoring: Scoring | None = None
+        self.learning: LearningAgent | None = None
+        if only != "learning":
+            feed = ModelFeed(self.client, keys)
+            self.scoring = Scoring(settings, make_shop(settings), ledger, feed, self.metrics, self.fail)
+        if only != "scoring":
+            self.learning = LearningAgent(settings, self.client, ledger, self.metrics, self.fail)
+        self.web = Web(self.metrics, self.missing, settings.metrics_host, settings.metrics_port)
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the worker: nothing more is acknowledged. The first error counts."""
+        if self.error is None:
+            self.error = error
+        self.ended.set()
+
+    async def missing(self) -> list[str]:
+        """Return what keeps the worker from being ready."""
+        missing = []
+        try:
+            with redis_errors():
+                client: Any = self.client
+                await client.ping()
+        except (Unavailable, redis.RedisError) as error:
+            missing.append(str(error))
+        if self.scoring is not None:
+            missing += self.scoring.missing()
+        if self.learning is not None and self.learning.learning is None:
+            missing.append("the learner is not assigned yet")
+        return missing
+
+    async def run(self, started: Callable[["Worker"], None] | None = None) -> None:
+        """Work until told to stop by SIGTERM or Ctrl-C.
+
+        Raises
+        ------
+        Misconfigured, Unavailable
+            It could not start.
+        BaseException
+            What nobody expected; a supervisor starts the worker again.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ended.set)
+        for warning in await check_settings(self.client):
+            logger.warning("%s", warning)
+        made = await asyncio.to_thread(
+            ensure_topics, self.settings.given("broker"), self.settings.prefix, self.settings.partitions
+        )
+        if made:
+            logger.info("Made the topics %s", ", ".join(made))
+        await self.web.start()
+        agents = [agent for agent in (self.learning, self.scoring) if agent is not None]
+        for agent in agents:
+            await agent.start()
+        try:
+            if started is not None:
+                started(self)
+            await self.ended.wait()
+        finally:
+            for agent in reversed(agents):
+                try:
+                    await asyncio.wait_for(agent.stop(), 10)
+                except TimeoutError:
+                    logger.warning("%s did not stop in time", type(agent).__name__)
+            await self.web.stop()
+            await self.client.aclose()
+        if self.error is not None:
+            raise self.error

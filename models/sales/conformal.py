@@ -10,6 +10,8 @@ GAMMA: Final = 0.03
 WINDOW: Final = 60
 COLD: Final = 20
 NARROWEST, WIDEST = 0.6, 0.01
+DEBT: Final = 0.2
+"""How far the learned share may lie beyond those that are served."""
 FARTHEST: Final = 20.0
 """Of a residual: one sale after a long silence is any number of times the forecast."""
 
@@ -44,7 +46,7 @@ class Conformal(Struct):
         if len(self.residuals) < COLD:
             return None
         ordered = sorted(self.residuals)
-        tail = self.miss / 2
+        tail = min(max(self.miss, WIDEST), NARROWEST) / 2
         return point + scale * quantile(ordered, tail), point + scale * quantile(ordered, 1 - tail)
 
     def learn_one(self, residual: float, covered: bool | None) -> None:
@@ -53,5 +55,5 @@ class Conformal(Struct):
         if len(self.residuals) > WINDOW:
             del self.residuals[0]
         if covered is not None:
-            # Kept within what can be served: a long run of hits or misses must not be a debt for years.
-            self.miss = min(max(self.miss + GAMMA * (MISS - (not covered)), WIDEST), NARROWEST)
+            # A debt is what makes coverage come out, but a long run must not leave one for years.
+            self.miss = min(max(self.miss + GAMMA * (MISS - (not covered)), WIDEST - DEBT), NARROWEST + DEBT)

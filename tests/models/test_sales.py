@@ -15,7 +15,7 @@ from models.sales.conformal import WINDOW, Conformal
 from models.sales.forecast import Forecaster
 from models.sales.series import ALL, E4, HORIZONS, MAX_WAITING, OTHER, SalesBook
 
-START = 20_000  # a Thursday... see `weekday`
+START = 20_000
 SUNDAY = 6
 WEEKLY = (1.0, 1.2, 0.9, 1.4, 1.1, 0.5, 0.0)
 
@@ -222,8 +222,8 @@ def test_a_forecast_knows_only_the_past(changed, amount_e4, seed):
             if sold[day]:
                 book.add(ALL, day, sold[day])
         if day <= START + changed:
-            assert books[0].outlook(ALL) == books[1].outlook(ALL) or day == START + changed
             assert books[0].outlook(ALL).horizons == books[1].outlook(ALL).horizons
+            assert books[0].outlook(ALL).week == books[1].outlook(ALL).week
             assert books[0].report(ALL) == books[1].report(ALL)
 
 
@@ -283,7 +283,7 @@ def test_a_long_quiet_series_does_not_spoil_its_intervals():
         if i >= 780:
             shown = book.outlook("toys").horizons
             assert all(a.high is not None and a.high < 1_000 for a in shown.values())
-    assert all(0 <= t.conformal.miss <= 1 for t in book.series["toys"].tracks)
+    assert all(-0.2 <= t.conformal.miss <= 0.8 for t in book.series["toys"].tracks)
 
 
 def test_a_run_of_hits_or_misses_is_soon_forgotten():

@@ -15,6 +15,9 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+demo: $(READY)
+	$(BIN)/streamscore demo $(ARGS)
+
 test: $(READY)
 	$(BIN)/python -m pytest
 

@@ -36,11 +36,17 @@ class TopicPlace(Struct):
 
 
 class Place(Struct):
-    """The shard's place: stored by each commit, read when the shard is taken."""
+    """The shard's place: stored by each commit, read when the shard is taken.
+
+    `totals` counts what was done since the beginning, exactly: `scored`, `late`, `duplicate`,
+    `anonymous`, `forgotten` and `dead_letter` add up to the records read; then `trigger:<campaign>` and
+    `suppressed:<campaign>:<reason>`.
+    """
 
     topics: dict[str, TopicPlace] = field(default_factory=dict)
     time: float | None = None
     anonymous: dict[str, bytes] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
 
 
 class Outgoing(Struct, frozen=True):
@@ -59,6 +65,16 @@ class Counts(Struct):
     dead: dict[str, int] = field(default_factory=dict)
     triggers: dict[str, int] = field(default_factory=dict)
     suppressed: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add_to(self, totals: dict[str, int]) -> None:
+        """Add this chunk to what was counted before."""
+        for (_, outcome), n in self.events.items():
+            totals[outcome] = totals.get(outcome, 0) + n
+        for campaign, n in self.triggers.items():
+            totals[f"trigger:{campaign}"] = totals.get(f"trigger:{campaign}", 0) + n
+        for (campaign, reason), n in self.suppressed.items():
+            name = f"suppressed:{campaign}:{reason}"
+            totals[name] = totals.get(name, 0) + n
 
     def event(self, topic: str, outcome: str) -> None:
         """Count one record: `scored`, `late`, `duplicate`, `anonymous`, `forgotten` or `dead_letter`."""

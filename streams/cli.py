@@ -1,4 +1,7 @@
-"""The `streamscore` command. Exit codes: 0 done, 1 not found or refused input, 2 wrong usage or settings, 3 a service is away."""
+"""Score customers live.
+
+Exit codes: 0 done, 1 not found or refused input, 2 wrong usage or settings, 3 a service is away.
+"""
 
 import asyncio
 import logging
@@ -194,7 +197,7 @@ def customer(customer_id: str, json: Annotated[bool, typer.Option("--json", help
     settings = load_settings()
     try:
         with redis.Redis.from_url(settings.given("redis"), decode_responses=True) as client:
-            found: dict[str, str] = client.hgetall(Keys(settings.prefix).customer(customer_id))  # type: ignore[assignment]
+            found: dict[str, str] = client.hgetall(Keys(settings.prefix).customer(customer_id))
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise Unavailable(f"redis: {error}") from None
     if not found:

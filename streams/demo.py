@@ -1,6 +1,7 @@
 """The main job on real data, with everything it needs embedded; a summary at the end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,12 +18,12 @@ from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from schemas.codec import INPUT_TOPICS
-from streams.demo_report import build_report
+from streams.demo_report import build_report, places
 from streams.embedded import services
 from streams.errors import Unavailable
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
+from streams.redis.keys import Keys
 from streams.replay import online_retail
 from streams.settings import Settings, load_settings
 from streams.summary import show
@@ -80,9 +81,8 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
         ]
         account = online_retail.Account()
         began = time.time()
-        done = _replay(err, settings, account, limit, workers, logs)
-        seconds = time.time() - began
-        found = build_report(settings, done, seconds)
+        scored = _replay(err, settings, account, limit, workers, logs)
+        found = build_report(settings, scored - began, _metrics(logs[0]))
         if report is not None:
             report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
         show(out, found)
@@ -99,7 +99,7 @@ def _replay(
     limit: int | None,
     workers: list[subprocess.Popen[bytes]],
     logs: list[Path],
-) -> int:
+) -> float:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err) as progress:
         sending = progress.add_task("sent", total=28_977 if limit is None else None)
@@ -109,8 +109,15 @@ def _replay(
         progress.update(scoring, total=sent)
         with redis.Redis.from_url(settings.given("redis")) as client:
             _await(lambda: _scored(client, settings, progress, scoring) >= sent, workers, logs)
+            scored = time.time()
             _await(lambda: _learned(client, settings), workers, logs)
-    return sent
+    return scored
+
+
+def _metrics(log: Path) -> str | None:
+    """Where a worker said that its metrics are."""
+    found = re.search(r"http://\S+/metrics", log.read_text())
+    return found[0] if found else None
 
 
 def _await(done: Any, workers: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:
@@ -127,8 +134,6 @@ def _await(done: Any, workers: list[subprocess.Popen[bytes]], logs: list[Path]) 
 
 
 def _scored(client: Any, settings: Settings, progress: Progress, task: Any) -> int:
-    from streams.demo_report import places
-
     scored = sum(at.next for place in places(client, settings) for at in place.topics.values())
     progress.update(task, completed=scored)
     return scored
@@ -136,8 +141,6 @@ def _scored(client: Any, settings: Settings, progress: Progress, task: Any) -> i
 
 def _learned(client: Any, settings: Settings) -> bool:
     """Nothing waits in the outboxes, and the learner's report is of the end of `examples`."""
-    from streams.redis.keys import Keys
-
     keys = Keys(settings.prefix)
     if any(client.hlen(keys.outbox(number)) for number in range(settings.partitions)):
         return False
@@ -148,7 +151,7 @@ def _learned(client: Any, settings: Settings) -> bool:
     finally:
         consumer.close()
     saved, shown = client.hmget(keys.learner(0), "next", "reported")
-    return int(saved or 0) >= end and int(shown or -1) >= end
+    return bool(int(saved or 0) >= end and int(shown or -1) >= end)
 
 
 def _accounted(out: Console, account: online_retail.Account) -> None:
@@ -175,6 +178,3 @@ def _stay(out: Console) -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         out.print("Stopping.")
-
-
-__all__ = ["INPUT_TOPICS", "run_demo", "worker"]

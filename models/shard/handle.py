@@ -60,6 +60,7 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
     for step in walked.steps:
         decider.take(step)
     _finish(shard, shop, walked, scores, decider, commit)
+    commit.counts.add_to(commit.place.totals)
     return commit
 
 

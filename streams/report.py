@@ -1,0 +1,68 @@
+"""The report: what was read, how fast, how good, and who was contacted."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from schemas.commit import Place
+
+
+def put_together(
+    places: Iterable[Place],
+    learned: Mapping[str, Any],
+    segment_names: Counter[str],
+    seconds: float,
+    delays: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Return the report.
+
+    Parameters
+    ----------
+    places
+        Of all shards; their totals are exact.
+    learned
+        The learner's part: `tasks`, `segments` and `sales`.
+    segment_names
+        Customers by the name of their segment.
+    seconds
+        What it took.
+    delays
+        Quantiles `p50`, `p95`, `p99` from event to score in seconds, where they were measured.
+    """
+    totals: Counter[str] = Counter()
+    for place in places:
+        totals.update(place.totals)
+    handled = {name: totals[name] for name in ("late", "duplicate", "dead_letter")}
+    scored = totals["scored"] + totals["anonymous"] + totals["forgotten"]
+    read = scored + sum(handled.values())
+    quality = dict(learned.get("segments", {}))
+    sizes = quality.pop("sizes", [])
+    return {
+        "events": {"read": read, "scored": scored, **handled},
+        "throughput": {
+            "events": read,
+            "seconds": seconds,
+            "events_per_second": read / seconds if seconds else None,
+        },
+        "latency": {"event_to_score_seconds": dict(delays or dict.fromkeys(("p50", "p95", "p99")))},
+        "tasks": learned.get("tasks", {}),
+        "segments": quality | {"count": len(sizes), "sizes": dict(segment_names.most_common())},
+        "sales": learned.get("sales", {}),
+        "campaigns": _campaigns(totals),
+    }
+
+
+def _campaigns(totals: Mapping[str, int]) -> dict[str, Any]:
+    campaigns: dict[str, Any] = {}
+    for name, n in sorted(totals.items()):
+        kind, _, rest = name.partition(":")
+        if kind not in ("trigger", "suppressed"):
+            continue
+        campaign, _, reason = rest.rpartition(":") if kind == "suppressed" else (rest, "", "")
+        empty = {"triggers": 0, "suppressed": {}, "uplift": None, "uplift_interval": None}
+        found = campaigns.setdefault(campaign, empty)
+        if kind == "trigger":
+            found["triggers"] = n
+        else:
+            found["suppressed"][reason] = n
+    return campaigns

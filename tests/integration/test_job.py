@@ -1,0 +1,192 @@
+"""The whole job on real Kafka and Redis, beside the backtest: whatever happens, the same states."""
+
+import itertools
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+import redis
+
+from schemas.codec import encode
+from schemas.events import Purchase, Refund
+from schemas.state import decode_remembered
+from streams.backtest import backtest
+from streams.demo_report import places
+from streams.kafka.producer import send
+from streams.kafka.topics import ensure_topics
+from streams.redis.keys import Keys
+from streams.replay import online_retail
+from streams.settings import load_settings
+from streams.worker import make_shop
+
+LINES = 40_000
+
+
+@pytest.fixture(scope="module")
+def events():
+    return list(online_retail.events(limit=LINES))
+
+
+@pytest.fixture
+def settings(services, tmp_path):
+    return load_settings(
+        broker=services.broker,
+        redis=services.redis,
+        prefix=f"test-{secrets.token_hex(6)}-",
+        timezone="Europe/London",
+        clock="events",
+        idle_after_seconds=1.0,
+        partitions=2,
+        data=tmp_path / "data",
+        window_days=7.0,
+        draw_days=5.0,
+    )
+
+
+def start(settings, tmp_path, only=None):
+    env = os.environ | {
+        f"STREAMSCORE_{name.upper()}": str(getattr(settings, name))
+        for name in ("broker", "redis", "prefix", "timezone", "clock", "idle_after_seconds", "partitions", "data")
+    }
+    env |= {"STREAMSCORE_METRICS_PORT": "0", "STREAMSCORE_WINDOW_DAYS": "7", "STREAMSCORE_DRAW_DAYS": "5"}
+    command = [sys.executable, "-m", "streams", "worker"] + ([f"--only={only}"] if only else [])
+    log = (tmp_path / "worker.log").open("ab")
+    return subprocess.Popen(command, env=env, stdout=log, stderr=log)
+
+
+def stop(child):
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(30) == 0
+
+
+def handled(client, settings):
+    return sum(at.next for place in places(client, settings) for at in place.topics.values())
+
+
+def wait_for(done, child, tmp_path, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert child.poll() is None, (tmp_path / "worker.log").read_text()[-4000:]
+        assert time.monotonic() < deadline, (tmp_path / "worker.log").read_text()[-4000:]
+        time.sleep(0.05)
+
+
+def facts(body):
+    """A customer's state without what depends on which model served at that moment."""
+    state = decode_remembered(body).state
+    if state.relation is not None:
+        state.relation.churn = state.relation.value = None
+    return msgspec.to_builtins(state)
+
+
+def states_of_backtest(test):
+    return {name: facts(body) for shard in test.ledger.shards.values() for name, body in shard.states.items()}
+
+
+def states_in_redis(client, settings):
+    keys = Keys(settings.prefix)
+    found = {}
+    for number in range(settings.partitions):
+        found |= {name.decode(): facts(body) for name, body in client.hgetall(keys.state(number)).items()}
+    return found
+
+
+@pytest.mark.parametrize("kills", [0, 3], ids=["undisturbed", "killed"])
+def test_the_job_and_the_backtest_agree(kills, services, settings, events, tmp_path):
+    shop = make_shop(settings)
+    expected = states_of_backtest(backtest(events, shop))
+    ensure_topics(settings.broker, settings.prefix, settings.partitions)
+    assert send(events, settings.broker, settings.prefix) == len(events)
+    child = start(settings, tmp_path)
+    try:
+        with redis.Redis.from_url(services.redis) as client:
+            for kill in range(kills):
+                enough = (kill + 1) * len(events) // (kills + 2)
+                wait_for(lambda: handled(client, settings) >= enough, child, tmp_path)  # noqa: B023
+                child.kill()
+                child.wait()
+                assert handled(client, settings) < len(events)
+                child = start(settings, tmp_path)
+            wait_for(lambda: handled(client, settings) >= len(events), child, tmp_path)
+            assert handled(client, settings) == len(events)
+            found = states_in_redis(client, settings)
+            assert found.keys() == expected.keys()
+            assert found == expected
+            keys = Keys(settings.prefix)
+            wait_for(lambda: not any(client.hlen(keys.outbox(n)) for n in range(2)), child, tmp_path)
+            total = sum_of_sales(events)
+            wait_for(lambda: sales_total(client, keys, "all") == total, child, tmp_path)
+            parts = [name.decode() for name in client.smembers(keys.series) if name != b"all"]
+            assert round(sum(sales_total(client, keys, name) for name in parts), 4) == total
+        stop(child)
+    finally:
+        child.kill()
+
+
+def sales_total(client, keys, series):
+    return round(float(client.hget(keys.sales(series), "total") or 0), 4)
+
+
+def sum_of_sales(events):
+    total = 0
+    for event in events:
+        if isinstance(event, Purchase | Refund):
+            sign = 1 if isinstance(event, Purchase) else -1
+            total += sign * sum(round(line.quantity * line.unit_price * 10_000) for line in event.lines)
+    return total / 10_000
+
+
+def test_a_customer_is_served_with_scores_reasons_and_versions(services, settings, events, tmp_path):
+    child = start(settings, tmp_path)
+    try:
+        some = [event for event in itertools.islice(events, 300) if event.customer_id]
+        ensure_topics(settings.broker, settings.prefix, settings.partitions)
+        broken = some[0].customer_id.encode()
+        send(some, settings.broker, settings.prefix)
+        poison(settings, broken)
+        with redis.Redis.from_url(services.redis, decode_responses=True) as client:
+            raw = redis.Redis.from_url(services.redis)
+            wait_for(lambda: handled(raw, settings) == len(some) + 1, child, tmp_path)
+            keys = Keys(settings.prefix)
+            for customer in {event.customer_id for event in some}:
+                fields = client.hgetall(keys.customer(customer))
+                assert fields.keys() >= {"orders", "segment", "segment_name", "response", "churn", "value"}
+                assert json.loads(fields["models"]).keys() == {"response", "churn", "value", "segments"}
+                assert json.loads(fields["explanation"]).keys() == {"response", "churn", "value"}
+            assert dead_letters(settings) == [(b"{not json", b"undecodable")]
+        stop(child)
+    finally:
+        child.kill()
+
+
+def poison(settings, key):
+    import kafka
+
+    from models.partition import partition_of
+
+    producer = kafka.KafkaProducer(bootstrap_servers=settings.broker)
+    topic = f"{settings.prefix}transactions"
+    producer.send(topic, b"{not json", key=key, partition=partition_of(key, settings.partitions)).get(10)
+    producer.close()
+
+
+def dead_letters(settings):
+    import kafka
+
+    topic = f"{settings.prefix}dead-letters"
+    consumer = kafka.KafkaConsumer(
+        topic, bootstrap_servers=settings.broker, auto_offset_reset="earliest", consumer_timeout_ms=5_000
+    )
+    found = [(record.value, dict(record.headers)["streamscore-reason"]) for record in itertools.islice(consumer, 1)]
+    consumer.close()
+    return found
+
+
+def test_the_data_are_what_the_backtest_read(events):
+    assert all(encode(event) for event in events)

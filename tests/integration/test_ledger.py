@@ -1,0 +1,106 @@
+import asyncio
+import secrets
+
+import pytest
+
+from schemas.commit import Commit, Outgoing, Place, TopicPlace
+from schemas.state import CustomerState, Remembered, encode_remembered
+from streams.errors import Fenced
+from streams.memory.ledger import MemoryLedger
+from streams.redis.client import connect
+from streams.redis.keys import Keys
+from streams.redis.ledger import RedisLedger
+
+
+def remembered(seen_at=1.0):
+    return Remembered(CustomerState(seen_at=seen_at))
+
+
+def commit(offset, customers=(), timers=None, records=()):
+    chunk = Commit(Place({"transactions": TopicPlace(next=offset)}, time=float(offset)))
+    for name in customers:
+        chunk.states[name] = encode_remembered(remembered(float(offset)))
+        chunk.scores[name] = {"orders": str(offset), "spend": "{}"}
+    chunk.timers = dict(timers or {})
+    chunk.outgoing = [Outgoing("triggers", b"key", body) for body in records]
+    return chunk
+
+
+async def law_a_late_sleeper_is_fenced(ledger):
+    sleeper = await ledger.take(3)
+    await ledger.take(3)
+    with pytest.raises(Fenced):
+        await ledger.commit(sleeper, commit(10, ["a"], {"a": 5.0}, [b"never"]))
+    assert (await ledger.load(3, ["a"], 100.0, 10)).customers == {"a": None}
+    assert await ledger.outbox(3, 10) == []
+
+
+async def law_what_is_committed_is_read_again(ledger):
+    hold = await ledger.take(0)
+    await ledger.commit(hold, commit(10, ["ä b", "c\u0000d"]))
+    await ledger.commit(hold, commit(20, ["ä b"]))
+    again = await ledger.take(0)
+    assert again.place.topics["transactions"].next == 20
+    assert again.head > hold.head
+    found = (await ledger.load(0, ["ä b", "c\u0000d", "nobody"], None, 10)).customers
+    assert found == {"ä b": remembered(20.0), "c\u0000d": remembered(10.0), "nobody": None}
+
+
+async def law_a_customer_can_be_erased(ledger):
+    hold = await ledger.take(0)
+    await ledger.commit(hold, commit(1, ["a"], {"a": 5.0}))
+    gone = commit(2)
+    gone.states["a"] = gone.scores["a"] = gone.timers["a"] = None
+    await ledger.commit(hold, gone)
+    assert (await ledger.load(0, ["a"], 10.0, 10)).customers == {"a": None}
+
+
+async def law_timers_come_by_due_time_then_name(ledger):
+    hold = await ledger.take(0)
+    await ledger.commit(hold, commit(1, ["c", "a", "b", "d"], {"c": 2.0, "a": 2.0, "b": 1.0, "d": 9.5}))
+    two = await ledger.load(0, [], 9.0, 2)
+    assert list(two.customers) == ["b", "a"]
+    assert two.until == 2.0
+    all_due = await ledger.load(0, [], 9.0, 10)
+    assert list(all_due.customers) == ["b", "a", "c"]
+    assert all_due.until is None
+    await ledger.commit(hold, commit(2, ["b"], {"b": 20.0}))
+    assert list((await ledger.load(0, [], 9.0, 10)).customers) == ["a", "c"]
+
+
+async def law_the_outbox_is_read_oldest_first_and_trimmed_by_name(ledger):
+    hold = await ledger.take(0)
+    heads = [hold.head]
+    for offset, records in ((1, [b"1", b"2"]), (2, [b"3"]), (3, [b"4"])):
+        await ledger.commit(hold, commit(offset, records=records))
+        heads.append(hold.head)
+    entries = await ledger.outbox(0, 10)
+    assert [entry.record.value for entry in entries] == [b"1", b"2", b"3", b"4"]
+    assert [(entry.follows, entry.head, entry.part) for entry in entries] == [
+        (heads[0], heads[1], 0),
+        (heads[0], heads[1], 1),
+        (heads[1], heads[2], 0),
+        (heads[2], heads[3], 0),
+    ]
+    await ledger.trim(0, [entries[0], entries[2]])
+    await ledger.commit(hold, commit(4, records=[b"5"]))
+    assert [entry.record.value for entry in await ledger.outbox(0, 10)] == [b"2", b"4", b"5"]
+
+
+LAWS = [law for name, law in sorted(globals().items()) if name.startswith("law_")]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("world", ["memory", "redis"])
+def test_every_ledger_obeys(world, law, services):
+    async def run():
+        if world == "memory":
+            await law(MemoryLedger())
+            return
+        client = connect(services.redis)
+        try:
+            await law(RedisLedger(client, Keys(f"test-{secrets.token_hex(6)}-")))
+        finally:
+            await client.aclose()
+
+    asyncio.run(run())

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from models.customers.features import CUSTOMER_FEATURES, RESPONSE_FEATURES, unpack
+from models.league.fallback import persistence
 from models.league.league import League, amount_league, binary_league
 from models.policy import Policy
 from models.sales.series import ALL, SalesBook
@@ -15,6 +16,7 @@ from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
 
 NAMES: Final = {"response": RESPONSE_FEATURES, "churn": CUSTOMER_FEATURES, "value": CUSTOMER_FEATURES}
+LAST_WINDOW: Final = "spend_90d"
 TASKS: Final = ("response", "churn", "value", "segments", "sales")
 
 
@@ -32,7 +34,7 @@ class Learning:
         self.leagues: dict[str, League] = {
             "response": binary_league("response", PRIORS["response"]),
             "churn": binary_league("churn", PRIORS["churn"], rule="recency_days"),
-            "value": amount_league("value", PRIORS["value"], persists="spend_90d"),
+            "value": amount_league("value", PRIORS["value"], persists=LAST_WINDOW),
         }
         self.clusters = Clusters(currency=policy.currency)
         self.members: dict[int, int] = {}
@@ -89,7 +91,16 @@ class Learning:
     def serving(self) -> ServingSet:
         """Return what shards score with, as learned so far."""
         compiled = {task: league.compiled(NAMES[task]) for task, league in self.leagues.items()}
+        if compiled["value"] is None or not self.beats_persistence():
+            compiled["value"] = persistence("value", LAST_WINDOW, NAMES["value"])
         return ServingSet(**compiled, segments=self.clusters.compiled(str(self.clusters.fits)))
+
+    def beats_persistence(self) -> bool:
+        """Whether the learned `value` was closer than persistence so far: both asked just before learning."""
+        fresh = self.leagues["value"].fresh
+        league = self.leagues["value"]
+        learned, trivial = (fresh[name].report()["mae"] for name in (league.champion_name, "persistence"))
+        return learned is not None and trivial is not None and learned < trivial
 
     def versions(self) -> tuple[str, ...]:
         """Change when a published model would."""
@@ -104,14 +115,17 @@ class Learning:
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
         }
 
-    @staticmethod
-    def _task(league: League) -> dict[str, Any]:
+    def _task(self, league: League) -> dict[str, Any]:
         report = league.report()
         served = report.pop("served")
+        name = league.champion_name
+        if league.task == "value" and not self.beats_persistence():
+            name = "persistence"
         fresh = report["models"]
         return report | {
-            "models": {league.champion_name: served | {"microseconds_per_example": None}},
-            "just_before_learning": {name: fresh[name] for name in fresh},
+            "champion": name,
+            "models": {name: served | {"microseconds_per_example": None}},
+            "just_before_learning": fresh,
         }
 
     def state(self) -> dict[str, Any]:

@@ -84,11 +84,13 @@ class Counts(Struct):
 class Commit(Struct):
     """All that one chunk changes. Written at once or not at all.
 
-    `states`, `scores` and `timers` are by customer; None removes. A customer's scores are fields of a hash.
-    `examples` are pieces of records by task, JSON ready; the ledger's writer names them.
+    `erased` are customers whose scores go before anything of them is written. `states`, `scores` and
+    `timers` are by customer; None removes. A customer's scores are fields of a hash. `examples` are
+    rows by task; the ledger cuts them into records.
     """
 
     place: Place
+    erased: dict[str, None] = field(default_factory=dict)
     states: dict[str, bytes | None] = field(default_factory=dict)
     scores: dict[str, dict[str, str] | None] = field(default_factory=dict)
     timers: dict[str, float | None] = field(default_factory=dict)

@@ -92,7 +92,9 @@ class Backtest:
 
     def report(self) -> dict[str, Any]:
         """Return the report; see `docs/report.md`."""
-        names = (fields.get("segment_name", "") for fields in self.ledger.scores.values())
+        present = dict(enumerate(self.models.segments.names)) if self.models.segments is not None else {}
+        scores = self.ledger.scores.values()
+        names = (present.get(int(fields.get("segment", -1)), fields.get("segment_name", "")) for fields in scores)
         places = [shard.hold.place for shard in self.shards.values()]
         return put_together(places, self.learning.report(), Counter(names), self.seconds)
 

@@ -36,14 +36,22 @@ def build_report(settings: Settings, seconds: float, metrics: str | None) -> dic
     with redis.Redis.from_url(settings.given("redis")) as client:
         learned = client.hget(keys.learner(0), "report")
         found = places(client, settings)
+        present = {
+            number: client.hget(keys.segment(number.decode()), "name") for number in client.smembers(keys.segments)
+        }
         customers = list(client.scan_iter(f"{settings.prefix}customer:*", count=1_000))
         for start in range(0, len(customers), 500):
             pipe = client.pipeline(transaction=False)
             for key in customers[start : start + 500]:
-                pipe.hget(key, "segment_name")
-            names.update((name or b"").decode() for name in pipe.execute())
+                pipe.hmget(key, "segment", "segment_name")
+            names.update(_present_name(segment, name, present) for segment, name in pipe.execute())
     report: dict[str, Any] = msgspec.json.decode(learned or b"{}")
     return put_together(found, report, names, seconds, quantiles(metrics) if metrics else None)
+
+
+def _present_name(segment: bytes | None, name: bytes | None, present: dict[bytes, bytes | None]) -> str:
+    """A segment's name moves on with its customers: who was scored earlier is counted under the present one."""
+    return (present.get(segment or b"") or name or b"").decode()
 
 
 def quantiles(metrics: str) -> dict[str, float]:

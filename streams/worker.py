@@ -9,6 +9,7 @@ from typing import Any, Literal
 import redis
 
 from models.campaigns.campaign import CampaignError
+from models.learning import Learning
 from models.shard import Shop
 from streams.campaigns import load
 from streams.errors import Misconfigured, Unavailable
@@ -50,7 +51,7 @@ class Worker:
         self.scoring: Scoring | None = None
         self.learning: LearningAgent | None = None
         if only != "learning":
-            feed = ModelFeed(self.client, keys)
+            feed = ModelFeed(self.client, keys, Learning(settings.policy).serving())
             self.scoring = Scoring(settings, make_shop(settings), ledger, feed, self.metrics, self.fail)
         if only != "scoring":
             self.learning = LearningAgent(settings, self.client, ledger, self.metrics, self.fail)

@@ -16,7 +16,7 @@ from models.shard.score import Scores, explanations, score
 from models.shard.walk import Step, Walk, duties, walk
 from schemas.commit import Commit, Outgoing
 from schemas.decisions import Trigger, encode_trigger
-from schemas.events import Contact, Converted, Sent
+from schemas.events import Contact, Converted, Forgotten, Sent
 from schemas.segments import Segments
 from schemas.state import Pending, Remembered, encode_remembered
 
@@ -92,11 +92,12 @@ class _Decider:
         self.moves: Counter[int] = Counter()
 
     def take(self, step: Step) -> None:
-        remembered = self.shard.customers.get(step.customer)
-        if remembered is None:
-            return
+        remembered = step.who
         if remembered.standing.pending:
             self.mature(step.customer, remembered, step.time)
+        if isinstance(step.event, Forgotten):
+            self._forget(step.customer, remembered)
+            return
         if step.event is not None:
             self._engagement(step, remembered)
         if step.row is None or self.scores is None:
@@ -112,6 +113,12 @@ class _Decider:
             contacts.previous_segment = segment
         if self.models.churn is not None:
             contacts.previous_churn = round(self.scores.values["churn"][step.row], 6)
+
+    def _forget(self, customer: str, remembered: Remembered) -> None:
+        self.last.pop(customer, None)
+        previous = remembered.standing.contacts.previous_segment
+        if previous is not None:
+            self.moves[previous] -= 1
 
     def mature(self, customer: str, remembered: Remembered, until: float) -> None:
         """Take out what is due: learned whatever came of it, or dropped where no `sent` confirmed it."""

@@ -35,6 +35,7 @@ class Step(Struct):
     """One event or timer of one customer, in order; `row` is its place among the features, None for late ones."""
 
     customer: str
+    who: Remembered
     at: float
     time: float
     kind: str
@@ -54,7 +55,6 @@ class Walk(Struct):
     closed: list[tuple[float, str, Relation]] = field(default_factory=list)
     drawn: list[list[float]] = field(default_factory=list)
     sales: dict[tuple[str, int], int] = field(default_factory=dict)
-    forgotten: set[str] = field(default_factory=set)
     touched: dict[str, None] = field(default_factory=dict)
 
 
@@ -96,19 +96,21 @@ class _Walker:
             if remembered is None or dict(duties(remembered.state)).get(kind) != due:
                 continue  # it was moved since
             self.walk.touched[customer] = None
-            getattr(self, f"_{kind}")(customer, remembered.state, due)
+            getattr(self, f"_{kind}")(customer, remembered, due)
             moved = dict(duties(remembered.state)).get(kind)
             if moved is not None:
                 heappush(heap, (moved, customer, kind))
 
-    def _close(self, customer: str, state: CustomerState, due: float) -> None:
+    def _close(self, customer: str, who: Remembered, due: float) -> None:
+        state = who.state
         if state.relation is not None:
             self.walk.closed.append((due, customer, state.relation))
             state.relation = None
 
-    def _draw(self, customer: str, state: CustomerState, due: float) -> None:
+    def _draw(self, customer: str, who: Remembered, due: float) -> None:
+        state = who.state
         state.draw_at = due + self.policy.draw_days * DAY
-        row = self._moment(customer, state, due, due, "draw", f"draw:{due:.0f}")
+        row = self._moment(customer, who, due, due, "draw", f"draw:{due:.0f}")
         values = dict(zip(NATURAL, self.walk.rows[row], strict=False))
         self.walk.drawn.append([values[name] for name in SEGMENT_FEATURES])
         if state.relation is None and _share(customer, due) < self.policy.example_share:
@@ -117,22 +119,23 @@ class _Walker:
             self.walk.opened.append((state.relation, row))
             heappush(self.heap, (state.relation.closes_at, customer, "close"))
 
-    def _silence(self, customer: str, state: CustomerState, due: float) -> None:
-        state.silence_step += 1
-        self._moment(customer, state, due, due, "silence", f"silence:{due:.0f}")
+    def _silence(self, customer: str, who: Remembered, due: float) -> None:
+        who.state.silence_step += 1
+        self._moment(customer, who, due, due, "silence", f"silence:{due:.0f}")
 
     def _moment(
         self,
         customer: str,
-        state: CustomerState,
+        who: Remembered,
         at: float,
         time: float,
         kind: str,
         cause: str,
         event: Event | None = None,
     ) -> int:
+        state = who.state
         row = natural(state, at, self.policy.currency) + slots(state.attributes)
-        step = Step(customer, at, time, kind, cause, event, len(self.walk.rows))
+        step = Step(customer, who, at, time, kind, cause, event, len(self.walk.rows))
         if kind in self.asked:
             step.consent = {channel: agreed for channel, (agreed, _) in state.consent.items()}
             step.unsubscribed = frozenset(state.unsubscribed)
@@ -155,10 +158,11 @@ class _Walker:
             return
         remembered = self.customers.get(customer)
         if isinstance(event, Forgotten):
-            self.walk.forgotten.add(customer)
+            self.commit.erased[customer] = None
             self.walk.touched[customer] = None
-            self.walk.steps = [step for step in self.walk.steps if step.customer != customer]
-            self.walk.closed = [closed for closed in self.walk.closed if closed[1] != customer]
+            if remembered is not None:
+                kind = str(event.__struct_config__.tag)
+                self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
             self.customers[customer] = None
             counts.event(topic, "forgotten")
             return
@@ -185,9 +189,9 @@ class _Walker:
             self._sell(event)
         kind = str(event.__struct_config__.tag)
         if late:
-            self.walk.steps.append(Step(customer, at, self.time, kind, event.event_id, event))
+            self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
         else:
-            self._moment(customer, state, at, self.time, kind, event.event_id, event)
+            self._moment(customer, remembered, at, self.time, kind, event.event_id, event)
 
     def _push(self, due: float, customer: str, kind: str) -> None:
         heappush(self.heap, (due, customer, kind))

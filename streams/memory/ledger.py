@@ -66,6 +66,8 @@ class MemoryLedger:
         shard = self.shards[hold.partition]
         if shard.head != hold.head:
             raise Fenced(f"shard {hold.partition} has moved on")
+        for customer in commit.erased:
+            self.scores.pop(customer, None)
         for customer, body in commit.states.items():
             if body is None:
                 shard.states.pop(customer, None)

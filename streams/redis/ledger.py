@@ -105,7 +105,8 @@ class RedisLedger:
                 stopped.append(customer)
             else:
                 timers += (repr(due), customer)
-        scores = [[self.keys.customer(customer), *_flat(fields)] for customer, fields in commit.scores.items()]
+        scores = [[self.keys.customer(customer)] for customer in commit.erased]
+        scores += [[self.keys.customer(customer), *_flat(fields)] for customer, fields in commit.scores.items()]
         outbox = [_RECORD.encode(record) for record in records(commit)]
         place = msgspec.msgpack.encode(commit.place)
         return [place, states, gone, scores, timers, stopped, outbox, trims]

@@ -17,10 +17,10 @@ EVERY: Final = 0.25
 class ModelFeed:
     """Keeps `current` as new as what is published. Versions are compared, models are read when they change."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys) -> None:
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, initial: ServingSet) -> None:
         self.client: Any = client
         self.keys = keys
-        self.current = ServingSet()
+        self.current = initial
         self.versions: dict[str, str] = {}
 
     async def look(self) -> None:

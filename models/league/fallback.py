@@ -1,0 +1,28 @@
+"""What serves an amount while no learned model is better: the coming window brings what the last one brought."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.serving import LinearModel
+
+VERSION: Final = "persistence"
+CAP: Final = 1e7
+"""Of an amount, in the main currency."""
+
+
+def persistence(task: str, feature: str, names: Sequence[str]) -> LinearModel:
+    """Return a linear model of one feature, in log1p, with weight 1: its prediction is the feature's amount."""
+    width = len(names)
+    weights = tuple(1.0 if name == feature else 0.0 for name in names)
+    return LinearModel(
+        task=task,
+        version=VERSION,
+        features=tuple(names),
+        mean=(0.0,) * width,
+        scale=(1.0,) * width,
+        clip=20.0,
+        weights=weights,
+        intercept=0.0,
+        link="log1p",
+        cap=CAP,
+    )

@@ -1,0 +1,251 @@
+"""The event is the unit of meaning, the chunk only how many are done at once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.campaigns.campaign import parse
+from models.customers.features import CUSTOMER_FEATURES, NATURAL, RESPONSE_FEATURES
+from models.order import in_order
+from models.policy import DAY, Policy
+from models.segmentation.clusters import FEATURES
+from models.serving_set import ServingSet
+from models.shard import Shop
+from schemas.codec import INPUT_TOPICS, encode, topic_of
+from schemas.commit import Arrived, Place, TopicPlace
+from schemas.events import Converted, Customer, Forgotten, Line, Purchase, Refund, Sent, Unsubscribed
+from schemas.segments import Segments
+from schemas.serving import LinearModel
+from streams.memory.ledger import MemoryLedger
+from streams.outgoing import read_examples
+from streams.shard import Shard
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+POLICY = Policy(window_days=20.0, draw_days=9.0, response_days=5.0, lateness=3_600.0, max_jump=400 * DAY)
+CAMPAIGN = """
+id = "hello"
+name = "Hello"
+channel = "email"
+when = ["purchase", "silence"]
+audience = "churn >= 0.0 && features.orders >= 1.0"
+cap = { contacts = 2, days = 30 }
+cooldown_days = 3
+hold_out = 0.3
+expires_hours = 24
+"""
+SHOP = Shop(POLICY, (parse(CAMPAIGN, "hello.toml", NATURAL, ZoneInfo("UTC")),), 1)
+
+
+def linear(task, names, link, seed):
+    draw = np.random.default_rng(seed)
+    width = len(names)
+    weights = tuple(draw.normal(0, 0.5, width).tolist())
+    return LinearModel(
+        task=task, version="7", features=names, mean=(0.5,) * width, scale=(1.7,) * width, clip=5.0,
+        weights=weights, intercept=0.3, link=link, cap=1e6,
+    )  # fmt: skip
+
+
+MODELS = ServingSet(
+    linear("response", RESPONSE_FEATURES, "logit", 1),
+    linear("churn", CUSTOMER_FEATURES, "logit", 2),
+    linear("value", CUSTOMER_FEATURES, "log1p", 3),
+    Segments(
+        version="1", features=FEATURES, mean=(0.0,) * 5, scale=(1.0,) * 5, best=1,
+        centres=((0.0, 0.5, 1.0, 0.0, 0.0), (3.0, 1.5, 4.0, 3.0, 1.0)), names=("small", "big"), sizes=(1, 1),
+    ),
+)  # fmt: skip
+
+
+def event_of(kind, common, sale, engaged):
+    match kind:
+        case "p":
+            return Purchase(**common, **sale)
+        case "r":
+            return Refund(**common, **sale)
+        case "a":
+            return Purchase(**(common | {"customer_id": None}), **sale)
+        case "s":
+            return Sent(**common, **engaged, attributes={"discount": 10.0})
+        case "c":
+            return Converted(**common, **engaged)
+        case "u":
+            return Unsubscribed(**common, **engaged)
+        case "x":
+            return Customer(**common, attributes={"country": "DE"}, consent={"email": True})
+        case "f":
+            return Forgotten(**common)
+        case _:
+            return None
+
+
+@st.composite
+def histories(draw):
+    """Events of a few customers over months, in the order of their arrival; some late, some repeated, some broken."""
+    at, found = START, []
+    for number in range(draw(st.integers(1, 40))):
+        at += timedelta(hours=draw(st.sampled_from([0, 1, 5, 30, 200, 700])))
+        late = timedelta(hours=draw(st.sampled_from([0, 0, 0, 0, 2, 100])))
+        customer = draw(st.sampled_from(["a", "b", "c", "d"]))
+        repeated = draw(st.integers(0, 9)) == 0 and found
+        common = {
+            "event_id": f"e{number - 1 if repeated else number}",
+            "customer_id": customer,
+            "occurred_at": at - late,
+        }
+        kind = draw(st.sampled_from("pppprascuxf!"))
+        sale = {
+            "currency": "GBP",
+            "channel": "web",
+            "lines": (Line(product_id="p", quantity=number + 1, unit_price=2.5),),
+        }
+        engaged = {"campaign_id": draw(st.sampled_from(["spring", "hello"])), "channel": "email"}
+        found.append(event_of(kind, common, sale, engaged))
+    return found
+
+
+def arrivals(events):
+    offsets = dict.fromkeys(INPUT_TOPICS, 0)
+    for event in events:
+        topic = "transactions" if event is None else topic_of(event)
+        body = b"{" if event is None else encode(event)
+        at = 0.0 if event is None else event.occurred_at.timestamp()
+        refused = ("undecodable", "it is broken") if event is None else None
+        yield Arrived(topic, 0, offsets[topic], at, b"k", body, (), event, at, refused)
+        offsets[topic] += 1
+
+
+async def run(events, chunk_size):
+    ledger = MemoryLedger()
+    shard = Shard(await ledger.take(0), ledger, SHOP, chunk_size)
+    shard.receive(arrivals(events))
+    while await shard.step(lambda _topic: True, MODELS, float("-inf")):
+        pass
+    out = {
+        "triggers": [],
+        "dead-letters": [],
+        "churn": [],
+        "value": [],
+        "response": [],
+        "drawn": [],
+        "sold": {},
+        "moves": {},
+    }
+    for entry in await ledger.outbox(0, 100_000):
+        record = entry.record
+        if record.topic != "examples":
+            out[record.topic].append((record.key, record.value, record.headers))
+            continue
+        task, rows = read_examples(record.value)
+        if task == "sales":
+            for series, day, amount in (sold for row in rows for sold in row["sold"]):
+                out["sold"][series, day] = out["sold"].get((series, day), 0) + amount
+        elif task == "segments":
+            for row in rows:
+                out["drawn"] += row["drawn"]
+                for segment, change in row["moves"].items():
+                    out["moves"][segment] = out["moves"].get(segment, 0) + change
+        else:
+            out[task] += rows
+    out["moves"] = {segment: change for segment, change in out["moves"].items() if change}
+    kept = ledger.shards[0]
+    return out, kept.states, kept.due, ledger.scores, msgspec.msgpack.decode(kept.place, type=Place)
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories(), st.integers(1, 7))
+def test_any_cut_into_chunks_gives_the_same_to_the_bit(events, chunk_size):
+    whole, cut = asyncio.run(run(events, 500)), asyncio.run(run(events, chunk_size))
+    for one, other, what in zip(whole, cut, ("leaves", "states", "timers", "scores", "place"), strict=True):
+        assert one == other, what
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_every_record_is_accounted_for(events):
+    *_, place = asyncio.run(run(events, 3))
+    outcomes = ("scored", "late", "duplicate", "anonymous", "forgotten", "dead_letter")
+    assert sum(place.totals.get(outcome, 0) for outcome in outcomes) == len(events)
+    assert sum(at.next for at in place.topics.values()) == len(events)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_explanations_add_up_to_the_score(events):
+    _, _, _, scores, _ = asyncio.run(run(events, 500))
+    for fields in scores.values():
+        if "explanation" not in fields:
+            continue
+        for task, (base, tops, rest) in msgspec.json.decode(fields["explanation"]).items():
+            z = round(base * 1e4) + sum(round(effect * 1e4) for _, effect in tops) + round(rest * 1e4)
+            shown = float(fields[task])
+            value = np.expm1(z / 1e4) if task == "value" else 1 / (1 + np.exp(-z / 1e4))
+            assert abs(min(max(value, 0.0), 1e6) - shown) <= 1e-3 * shown + 0.006
+
+
+def naive_order(topics):
+    """The rule in its plainest form: look at each topic's next record, take the lowest newest time."""
+    shown, places, found = {}, dict.fromkeys(topics, 0), []
+    while any(places[topic] < len(topics[topic]) for topic in topics):
+        candidates = []
+        for topic in topics:
+            if places[topic] < len(topics[topic]):
+                candidates.append((max(shown.get(topic, 0), topics[topic][places[topic]]), topic))
+        key, topic = min(candidates)
+        shown[topic] = key
+        found.append((topic, places[topic]))
+        places[topic] += 1
+    return found
+
+
+@given(st.fixed_dictionaries({topic: st.lists(st.integers(1, 20), max_size=8) for topic in INPUT_TOPICS}))
+def test_the_order_is_that_of_the_rule(times):
+    place = Place({topic: TopicPlace() for topic in INPUT_TOPICS})
+    from collections import deque
+
+    inboxes = {
+        topic: deque(
+            Arrived(
+                topic,
+                0,
+                n,
+                0.0,
+                b"",
+                b"",
+                event=Forgotten(event_id="e", customer_id="a", occurred_at=START),
+                at=float(at),
+            )
+            for n, at in enumerate(times[topic])
+        )
+        for topic in INPUT_TOPICS
+    }
+    items = in_order(inboxes, place, POLICY, lambda _topic: True, 1_000)
+    assert [(item.arrived.topic, item.arrived.offset) for item in items] == naive_order(times)
+
+
+def test_a_topic_that_has_not_answered_is_waited_for():
+    place = Place({topic: TopicPlace() for topic in INPUT_TOPICS})
+    from collections import deque
+
+    event = Forgotten(event_id="e", customer_id="a", occurred_at=START)
+    inboxes = {topic: deque() for topic in INPUT_TOPICS}
+    inboxes["customers"].append(Arrived("customers", 0, 0, 0.0, b"", b"", event=event, at=5.0))
+    assert list(in_order(inboxes, place, POLICY, lambda topic: topic != "transactions", 10)) == []
+    assert len(list(in_order(inboxes, place, POLICY, lambda _topic: True, 10))) == 1
+
+
+def test_a_time_far_beyond_the_others_is_refused():
+    near = Purchase(
+        event_id="1", customer_id="a", occurred_at=START, currency="GBP", channel="web",
+        lines=(Line(product_id="p", quantity=1, unit_price=1),),
+    )  # fmt: skip
+    far = msgspec.structs.replace(near, event_id="2", occurred_at=START + timedelta(days=900))
+    out, _, _, scores, place = asyncio.run(run([near, far, msgspec.structs.replace(near, event_id="3")], 500))
+    assert [dict(headers)["streamscore-reason"] for _, _, headers in out["dead-letters"]] == [b"time_jump"]
+    assert scores["a"]["orders"] == "2"
+    assert place.time == START.timestamp()

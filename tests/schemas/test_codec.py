@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.codec import INPUT_TOPICS, MAX_BYTES, Poison, decode, decode_any, encode, json_schemas, key_of, topic_of
+from schemas.events import (
+    Clicked,
+    Converted,
+    Customer,
+    Forgotten,
+    Opened,
+    Purchase,
+    Refund,
+    Sent,
+    Unsubscribed,
+    Withheld,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+SALE = {
+    "type": "purchase",
+    "event_id": "1",
+    "customer_id": "a",
+    "occurred_at": "2026-01-02T03:04:05Z",
+    "currency": "GBP",
+    "channel": "web",
+    "lines": [{"product_id": "p", "quantity": 1, "unit_price": 2.5}],
+}
+
+
+def refused(topic, body):
+    try:
+        decode(topic, body)
+    except Poison as poison:
+        return poison
+    return None
+
+
+@given(st.sampled_from(INPUT_TOPICS), st.binary(max_size=200))
+def test_arbitrary_bytes_raise_nothing_but_poison(topic, body):
+    refused(topic, body)
+
+
+@given(st.sampled_from(INPUT_TOPICS), JSON)
+def test_arbitrary_json_raises_nothing_but_poison(topic, value):
+    refused(topic, json.dumps(value).encode(errors="surrogatepass"))
+
+
+@given(st.sampled_from(sorted(SALE)), JSON)
+def test_a_field_of_any_value_is_read_or_refused(name, value):
+    body = json.dumps(SALE | {name: value}).encode(errors="surrogatepass")
+    refused("transactions", body)
+
+
+@pytest.mark.parametrize("name", sorted(set(SALE) - {"type"}))
+def test_a_missing_field_is_named(name):
+    body = json.dumps({key: value for key, value in SALE.items() if key != name}).encode()
+    poison = refused("transactions", body)
+    assert poison is not None
+    assert name in poison.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"occurred_at": "2026-01-02T03:04:05"}, "occurred_at"),
+        ({"currency": "pounds"}, "currency"),
+        ({"customer_id": ""}, "customer_id"),
+        ({"lines": []}, "lines"),
+        ({"lines": [{"product_id": "p", "quantity": 0, "unit_price": 1}]}, "quantity"),
+        ({"lines": [{"product_id": "p", "quantity": 1, "unit_price": -1}]}, "unit_price"),
+    ],
+)
+def test_a_wrong_field_is_named(change, field):
+    poison = refused("transactions", json.dumps(SALE | change).encode())
+    assert poison is not None
+    assert (poison.reason, field in poison.detail) == ("invalid", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, "undecodable"),
+        (b"", "undecodable"),
+        (b"\xff\xfe", "undecodable"),
+        (b'{"x":' * 100_000, "undecodable"),
+        (b'{"type": "parcel"}', "invalid"),
+        (b" " * (MAX_BYTES + 1), "too_large"),
+        (json.dumps(SALE).replace("2.5", "NaN").encode(), "undecodable"),
+    ],
+    ids=["none", "empty", "not utf-8", "deep", "unknown type", "huge", "nan"],
+)
+def test_each_kind_of_bad_record_has_its_reason(body, reason):
+    poison = refused("transactions", body)
+    assert poison is not None
+    assert poison.reason == reason
+
+
+def test_an_event_of_another_topic_is_refused():
+    assert refused("customers", json.dumps(SALE).encode()) is not None
+
+
+@pytest.mark.parametrize("topic", INPUT_TOPICS)
+def test_every_released_event_still_decodes(topic):
+    lines = (GOLDEN / f"{topic}.jsonl").read_bytes().splitlines()
+    events = [decode(topic, line) for line in lines]
+    assert {type(event) for event in events} == {
+        "customers": {Customer, Forgotten},
+        "transactions": {Purchase, Refund},
+        "engagements": {Sent, Withheld, Opened, Clicked, Converted, Unsubscribed},
+    }[topic]
+    for event in events:
+        assert decode_any(encode(event)) == event
+        assert topic_of(event) == topic
+        assert key_of(event)
+
+
+def test_the_json_schemas_checked_in_are_those_of_the_code():
+    for topic, schema in json_schemas().items():
+        stored = (Path("schemas/json") / f"{topic}.json").read_bytes()
+        assert msgspec.json.decode(stored) == json.loads(msgspec.json.encode(schema)), (
+            f"run `streamscore schemas`: {topic}"
+        )

@@ -1,0 +1,15 @@
+"""The `streamscore` command. Each module here is a group of its commands; importing it adds them."""
+
+from streams.cli import backtest, customer, demo, replay, run  # noqa: F401 - each adds its commands
+from streams.cli.app import app, end
+from streams.errors import Misconfigured, Unavailable
+
+
+def main() -> None:
+    """Run the command; an error that has a remedy is one line, not a traceback."""
+    try:
+        app()
+    except Misconfigured as error:
+        end(2, str(error))
+    except Unavailable as error:
+        end(3, str(error))

@@ -1,0 +1,39 @@
+"""The command itself, and what its parts share: where they print, how they end."""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from streams.errors import Misconfigured
+
+HELP = """Score customers live.
+
+Exit codes: 0 done, 1 not found or refused input, 2 wrong usage or settings, 3 a service is away.
+"""
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+out, err = Console(), Console(stderr=True)
+
+
+def end(code: int, message: str) -> NoReturn:
+    """Say in one line why, and end with a code."""
+    err.print(f"[red]streamscore:[/red] {message}", highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def existing(paths: list[Path]) -> list[Path]:
+    """Return the paths. Raises `Misconfigured` where one is no file."""
+    for path in paths:
+        if not path.is_file():
+            raise Misconfigured(f"there is no file {path}")
+    return paths
+
+
+def show_refused(refused: list[str]) -> None:
+    """Print the first refused lines, and end with 1 if there was one."""
+    for line in refused[:20]:
+        err.print(line, highlight=False, soft_wrap=True)
+    if refused:
+        raise typer.Exit(1)

@@ -1,0 +1,103 @@
+"""Commands that run the job: `worker`, `services`, `topics`, `campaigns`, `schemas`."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.logging import RichHandler
+
+from streams.cli.app import app, end, err, out
+from streams.errors import Misconfigured
+from streams.settings import load_settings
+
+
+def _log(verbose: bool) -> None:
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
+    )
+    logging.getLogger("streams").setLevel(level)
+    for noisy in ("aiokafka", "kafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@app.command()
+def worker(
+    only: Annotated[str | None, typer.Option(help="`scoring` or `learning`; both if left out.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+) -> None:
+    """Score and learn until stopped. Ends with 2 on wrong settings, 3 where Kafka or Redis is away at the start."""
+    from streams.worker import Worker
+
+    if only not in (None, "scoring", "learning"):
+        raise Misconfigured(f"--only is `scoring` or `learning`, not {only!r}")
+    _log(verbose)
+    settings = load_settings()
+
+    def started(running: Worker) -> None:
+        err.print(f"metrics on http://{settings.metrics_host}:{running.web.port}/metrics", highlight=False)
+
+    async def run() -> None:
+        await Worker(settings, only).run(started)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+
+
+@app.command()
+def services() -> None:
+    """Run an embedded Kafka and Redis until Ctrl-C; print the two settings."""
+    from streams.embedded import ServicesUnavailable
+    from streams.embedded import services as start
+
+    try:
+        with start() as running:
+            print(f"STREAMSCORE_BROKER={running.broker}\nSTREAMSCORE_REDIS={running.redis}", flush=True)  # noqa: T201
+            try:
+                _wait_for_interrupt()
+            except KeyboardInterrupt:
+                err.print("stopping")
+    except ServicesUnavailable as error:
+        end(3, str(error))
+
+
+def _wait_for_interrupt() -> None:
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    while True:
+        signal.pause()
+
+
+@app.command()
+def topics() -> None:
+    """Make the topics that are missing. Ends with 2 where the inputs do not have the same number of partitions."""
+    from streams.kafka.topics import ensure_topics
+
+    settings = load_settings()
+    made = ensure_topics(settings.given("broker"), settings.prefix, settings.partitions)
+    out.print("\n".join(f"made {name}" for name in made) or "all topics are there")
+
+
+@app.command()
+def campaigns() -> None:
+    """Check and list the campaigns. Ends with 2 if one is wrong."""
+    from streams.worker import make_shop
+
+    for campaign in make_shop(load_settings()).campaigns:
+        spec = campaign.spec
+        out.print(
+            f"{campaign.id}: {spec.name}, by {spec.channel}, when {', '.join(sorted(spec.when))}", highlight=False
+        )
+
+
+@app.command()
+def schemas(folder: Annotated[Path, typer.Argument()] = Path("schemas/json")) -> None:
+    """Write the JSON Schemas of all events, a file a topic."""
+    from schemas.codec import json_schemas
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for topic, schema in json_schemas().items():
+        (folder / f"{topic}.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")

@@ -22,7 +22,7 @@ from schemas.state import Pending, Remembered, encode_remembered
 
 MAX_PENDING: Final = 4
 """Pending examples of `response` a customer, one a campaign; further offers open none."""
-_NOTHING: Final[dict[str, float]] = {}
+_HAS_BOUGHT: Final = NATURAL.index("has_bought")
 
 
 def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
@@ -253,7 +253,7 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
             segments = decider.models.segments
             fields |= {
                 "segment": str(segment),
-                "segment_name": _segment_name(remembered, segments, segment),
+                "segment_name": _segment_name(decider.rows[step.row], segments, segment),
                 "response": f"{scores.values['response'][step.row]:.4f}",
                 "churn": f"{scores.values['churn'][step.row]:.4f}",
                 "value": f"{scores.values['value'][step.row]:.2f}",
@@ -264,8 +264,9 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
         commit.scores[customer] = fields
 
 
-def _segment_name(remembered: Remembered, segments: Segments | None, segment: int) -> str:
-    if remembered.state.first_purchase is None:
+def _segment_name(row: list[float], segments: Segments | None, segment: int) -> str:
+    """Of the row that was scored: a late purchase since then has changed facts, and no score."""
+    if not row[_HAS_BOUGHT]:
         return "no purchase yet"
     return "not known yet" if segments is None or segment < 0 else segments.names[segment]
 

@@ -165,6 +165,16 @@ def test_any_cut_into_chunks_gives_the_same_to_the_bit(events, chunk_size):
         assert one == other, what
 
 
+def test_a_late_purchase_after_the_score_changes_no_name():
+    common = {"currency": "GBP", "channel": "web", "lines": (Line(product_id="p", quantity=1, unit_price=2.5),)}
+    refund = Refund(event_id="r", customer_id="b", occurred_at=START, **common)
+    newer = Purchase(event_id="n", customer_id="a", occurred_at=START, **common)
+    late = Purchase(event_id="l", customer_id="b", occurred_at=START - timedelta(hours=2), **common)
+    for size in (1, 500):
+        *_, scores, _ = asyncio.run(run([refund, newer, late], size))
+        assert (scores["b"]["orders"], scores["b"]["segment_name"]) == ("1", "no purchase yet")
+
+
 @settings(max_examples=100, deadline=None)
 @given(histories())
 def test_every_record_is_accounted_for(events):

@@ -59,12 +59,16 @@ class Outgoing(Struct, frozen=True):
 
 
 class Counts(Struct):
-    """What a chunk did, for metrics and reports. Nothing is decided on it."""
+    """What a chunk did, for metrics and reports. Nothing is decided on it.
+
+    `label_delays` are seconds of event time, by task, from a decision to the moment its example is learned from.
+    """
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
     triggers: dict[str, int] = field(default_factory=dict)
     suppressed: dict[tuple[str, str], int] = field(default_factory=dict)
+    label_delays: dict[str, list[float]] = field(default_factory=dict)
 
     def add_to(self, totals: dict[str, int]) -> None:
         """Add this chunk to what was counted before."""

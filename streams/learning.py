@@ -101,7 +101,7 @@ class LearningAgent:
 
     async def start(self) -> None:
         """Join the group."""
-        self.background = [asyncio.create_task(self._save_often())]
+        self.background = [asyncio.create_task(self._save_often()), asyncio.create_task(self._measure())]
         await self.app.start()
 
     async def stop(self) -> None:
@@ -188,6 +188,13 @@ class LearningAgent:
             self.next = record.offset + 1
         self.next = records.answer.after
         self.heard = time.monotonic()
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            answer = self.app.consumer.answers.get(TP(self.topic, PARTITION)) if self.learning is not None else None
+            lags = {} if answer is None else {("examples", PARTITION): max(answer.end - self.next, 0)}
+            self.metrics.lagging(lags, ["examples"])
 
     # Saving and publishing.
 

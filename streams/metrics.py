@@ -1,59 +1,138 @@
 """Every metric, named once. Base units; few label values; never a customer id."""
 
-from typing import Any
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from models.learning import Learning
 from models.sales.series import E4
 from schemas.commit import Commit
 
-_FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+Only = Literal["scoring", "learning"]
+Standing = Mapping[tuple[str, int], float]
+"""A figure for each topic and partition."""
+HOUR: Final = 3_600.0
+FAST: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+SIZES: Final = (1, 2, 5, 10, 50, 100, 250, 500)
+DELAYS: Final = tuple(HOUR * hours for hours in (1, 6, 24, 72, 168, 192, 336, 720, 1_440, 2_160, 2_184, 2_880))
+PARTITIONED: Final = ["topic", "partition"]
 
 
 class Metrics:
-    """Metrics of one worker, in a registry of their own."""
+    """Metrics of one worker, in a registry of their own.
 
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+    A figure that nobody measured is not exported, neither as 0 nor as its last value: gauges are forgotten
+    before they are set again, so that a segment, series, model or partition that is gone is gone here too.
+
+    Parameters
+    ----------
+    only
+        The one agent of this worker; None where it runs both. The other's metrics are left out.
+    """
+
+    def __init__(self, only: Only | None = None) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.ready = Gauge(
+            "streamscore_ready", "Whether nothing is missing (1) or something is (0)", ["part"], registry=self.registry
+        )
+        self.lag = Gauge("streamscore_consumer_lag", "Records not handled yet", PARTITIONED, registry=self.registry)
+        self._scoring(self.registry if only != "learning" else None)
+        self._learning(self.registry if only != "scoring" else None)
+
+    def _scoring(self, registry: CollectorRegistry | None) -> None:
         self.events = Counter("streamscore_events_total", "Events committed", ["topic", "outcome"], registry=registry)
         self.event_to_score = Histogram(
             "streamscore_event_to_score_seconds",
             "From Kafka's timestamp to the commit",
-            buckets=_FAST,
+            buckets=FAST,
             registry=registry,
         )
         self.commit = Histogram(
-            "streamscore_commit_seconds", "Load, score and commit of one chunk", buckets=_FAST, registry=registry
+            "streamscore_commit_seconds", "Load, score and commit of one chunk", buckets=FAST, registry=registry
         )
-        self.chunk = Histogram(
-            "streamscore_chunk_events", "Events a chunk", buckets=(1, 2, 5, 10, 50, 100, 250, 500), registry=registry
-        )
-        self.lag = Gauge(
-            "streamscore_consumer_lag", "Records not handled yet", ["topic", "partition"], registry=registry
-        )
+        self.chunk = Histogram("streamscore_chunk_events", "Events a chunk", buckets=SIZES, registry=registry)
         self.waiting = Gauge(
-            "streamscore_waiting_seconds", "How long a topic is waited for", ["topic", "partition"], registry=registry
+            "streamscore_waiting_seconds", "How long a topic is waited for", PARTITIONED, registry=registry
         )
-        self.outbox = Gauge("streamscore_outbox_pending", "Records not acknowledged by Kafka yet", registry=registry)
+        self._outbox: Gauge | None = None
         self.dead = Counter("streamscore_dead_letters_total", "Records refused", ["reason"], registry=registry)
         self.triggers = Counter("streamscore_triggers_total", "Decisions to contact", ["campaign"], registry=registry)
         self.suppressed = Counter(
             "streamscore_suppressed_total", "Decisions not to contact", ["campaign", "reason"], registry=registry
         )
-        self.model = Gauge("streamscore_model_metric", "Prequential", ["task", "model", "metric"], registry=registry)
+        self.label_delay = Histogram(
+            "streamscore_label_delay_seconds",
+            "Event time from a decision to its outcome",
+            ["task"],
+            buckets=DELAYS,
+            registry=registry,
+        )
+
+    def _learning(self, registry: CollectorRegistry | None) -> None:
+        self.learned = Counter("streamscore_examples_total", "Rows learned from", ["task"], registry=registry)
+        self.model = Gauge(
+            "streamscore_model_metric",
+            "Prequential; what is unknown is left out",
+            ["task", "model", "metric"],
+            registry=registry,
+        )
+        self.role = Gauge(
+            "streamscore_model_role", "1: the model is its task's champion, or a baseline", ["task", "model", "role"],
+            registry=registry,
+        )  # fmt: skip
+        self.promotions = Counter(
+            "streamscore_model_promotions_total", "Changes of champion", ["task", "from", "to"], registry=registry
+        )
+        self.drift = Counter("streamscore_drift_total", "Drifts detected", ["task", "model"], registry=registry)
         self.segment = Gauge("streamscore_segment_customers", "Customers a segment", ["segment"], registry=registry)
         self.sales = Gauge("streamscore_sales", "Last closed day, main currency", ["series"], registry=registry)
         self.forecast = Gauge(
             "streamscore_sales_forecast", "Main currency; days ahead", ["series", "horizon", "bound"], registry=registry
         )
         self.coverage = Gauge(
-            "streamscore_sales_interval_coverage",
-            "Share of days inside the 80 % interval",
-            ["series"],
+            "streamscore_sales_interval_coverage", "Share of days inside the 80 % interval", ["series"],
             registry=registry,
+        )  # fmt: skip
+        self.uplift = Gauge(
+            "streamscore_uplift", "Extra responses a contact, with bounds", ["campaign", "bound"], registry=registry
         )
-        self.learned = Counter("streamscore_examples_total", "Rows learned from", ["task"], registry=registry)
+
+    # Both agents.
+
+    def missing(self, parts: Mapping[str, Sequence[str]]) -> None:
+        """Show which parts of being ready are there."""
+        self.ready.clear()
+        for part, words in parts.items():
+            self.ready.labels(part).set(not words)
+
+    def lagging(self, lags: Standing, of: Iterable[str]) -> None:
+        """Show how many records wait in the topics `of`; other partitions of these are not this worker's any more."""
+        topics, wanted = set(of), {(topic, str(number)) for topic, number in lags}
+        shown = [sample.labels for family in self.lag.collect() for sample in family.samples]
+        for old in shown:
+            if old["topic"] in topics and (old["topic"], old["partition"]) not in wanted:
+                self.lag.remove(old["topic"], old["partition"])
+        for (topic, number), records in lags.items():
+            self.lag.labels(topic, str(number)).set(records)
+
+    # Scoring.
+
+    def waited(self, seconds: Standing) -> None:
+        """Show which topics are waited for, and how long."""
+        self.waiting.clear()
+        for (topic, number), since in seconds.items():
+            self.waiting.labels(topic, str(number)).set(since)
+
+    def pending(self, records: int) -> None:
+        """Show how much waits in the outboxes of this worker's shards."""
+        if self._outbox is None:  # without labels it would be exported as 0 before anybody looked
+            self._outbox = Gauge(
+                "streamscore_outbox_pending", "Records not acknowledged by Kafka yet", registry=self.registry
+            )
+        self._outbox.set(records)
 
     def committed(self, commit: Commit) -> None:
         """Count what a chunk did."""
@@ -66,24 +145,41 @@ class Metrics:
             self.triggers.labels(campaign).inc(n)
         for (campaign, reason), n in counts.suppressed.items():
             self.suppressed.labels(campaign, reason).inc(n)
+        for task, delays in counts.label_delays.items():
+            delay = self.label_delay.labels(task)
+            for seconds in delays:
+                delay.observe(seconds)
 
-    def learning(self, learning: Learning, report: dict[str, Any]) -> None:
-        """Show what the learner stands at."""
+    # Learning.
+
+    def learning(self, learning: Learning, report: Mapping[str, Any]) -> None:
+        """Show what the learner stands at, and nothing of what it stood at before."""
+        for gauge in (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage):
+            gauge.clear()
         for task, figures in report["tasks"].items():
-            for name, metrics in {**figures["models"], **figures["baselines"]}.items():
-                for metric, value in metrics.items():
-                    if value is not None:
-                        self.model.labels(task, name, metric).set(value)
+            self._task(task, figures)
         segments = learning.clusters.compiled("")
+        sizes: Tally[str] = Tally()
         for segment, customers in learning.members.items():
-            name = segments.names[segment] if segments is not None else str(segment)
+            sizes[segments.names[segment] if segments is not None else str(segment)] += customers
+        for name, customers in sizes.items():
             self.segment.labels(name).set(customers)
         for series in learning.sales.series:
             self._series(learning, series, report["sales"].get(series, {}))
 
-    def _series(self, learning: Learning, series: str, quality: dict[str, Any]) -> None:
+    def _task(self, task: str, figures: Mapping[str, Any]) -> None:
+        for name, metrics in {**figures["baselines"], **figures["models"]}.items():
+            for metric, value in metrics.items():
+                if value is not None:
+                    self.model.labels(task, name, metric).set(value)
+        self.role.labels(task, figures["champion"], "champion").set(1)
+        for name in figures["baselines"]:
+            self.role.labels(task, name, "baseline").set(1)
+
+    def _series(self, learning: Learning, series: str, quality: Mapping[str, Any]) -> None:
         outlook = learning.sales.outlook(series)
-        self.sales.labels(series).set(outlook.last_e4 / E4)
+        if outlook.last_day is not None:
+            self.sales.labels(series).set(outlook.last_e4 / E4)
         for horizon, ahead in outlook.horizons.items():
             bounds = {"point": ahead.point, "low": ahead.low, "high": ahead.high, "naive": ahead.naive}
             for bound, value in bounds.items():

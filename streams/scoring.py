@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from faust.types import TP
@@ -289,33 +289,41 @@ class Scoring:
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            pending = 0
-            for number, held in self.held.items():
-                for topic in INPUT_TOPICS:
-                    answer = self.app.consumer.answers.get(TP(self.settings.prefix + topic, number))
-                    if answer is not None:
-                        done = held.shard.hold.place.topics[topic].next
-                        self.metrics.lag.labels(topic, str(number)).set(max(answer.end - done, 0))
-                    self._measure_wait(held, topic, number)
-                try:
-                    pending += len(await self.ledger.outbox(number, 10_000))
-                except Unavailable:
-                    continue
-            self.metrics.outbox.set(pending)
+            self.metrics.lagging(self._lags(), INPUT_TOPICS)
+            now = time.monotonic()
+            self.metrics.waited({tp: now - since for tp, since in self._waits(now)})
+            try:
+                self.metrics.pending(sum([await self.ledger.pending(number) for number in list(self.held)]))
+            except Unavailable:
+                continue  # what it was before is the newest that is known; `streamscore_ready` says so
 
-    def _measure_wait(self, held: Held, topic: str, number: int) -> None:
-        blocked = held.shard.waiting and not held.shard.inboxes[topic] and not self._answered(held, topic)
-        since = held.waiting_since.setdefault(topic, time.monotonic()) if blocked else None
-        if since is None:
-            held.waiting_since.pop(topic, None)
-        self.metrics.waiting.labels(topic, str(number)).set(0.0 if since is None else time.monotonic() - since)
+    def _lags(self) -> dict[tuple[str, int], float]:
+        lags: dict[tuple[str, int], float] = {}
+        for number, held in self.held.items():
+            for topic in INPUT_TOPICS:
+                answer = self.app.consumer.answers.get(TP(self.settings.prefix + topic, number))
+                if answer is not None:
+                    lags[topic, number] = max(answer.end - held.shard.hold.place.topics[topic].next, 0)
+        return lags
+
+    def _waits(self, now: float) -> Iterator[tuple[tuple[str, int], float]]:
+        """Topics of the shards here, and since when they are waited for: now, where they are not."""
+        for number, held in self.held.items():
+            for topic in INPUT_TOPICS:
+                blocked = held.shard.waiting and not held.shard.inboxes[topic] and not self._answered(held, topic)
+                since = held.waiting_since.setdefault(topic, now) if blocked else now
+                if not blocked:
+                    held.waiting_since.pop(topic, None)
+                yield (topic, number), since
 
     def missing(self) -> list[str]:
         """Return what keeps this worker from being ready, in words."""
-        if not self.held:
-            return ["no partitions are assigned yet"]
+        given = {tp.partition for tp in self.app.consumer.assignment()} if self.app.started else set()
+        if not given | self.held.keys():
+            return ["it has no partition yet: it is joining, or there are more workers than partitions"]
         now = time.monotonic()
-        return [
+        taken = [f"shard {number} is not taken yet" for number in sorted(given - self.held.keys())]
+        return taken + [
             f"{topic}-{number} has been waited for {now - since:.0f} s"
             for number, held in self.held.items()
             for topic, since in held.waiting_since.items()

@@ -1,6 +1,8 @@
 """`/metrics`, `/healthz` (alive) and `/readyz` (has its partitions, reaches Redis and Kafka)."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -9,8 +11,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from streams.errors import Misconfigured
 from streams.metrics import Metrics
 
-Ready = Callable[[], Awaitable[list[str]]]
-"""What is missing, in words; nothing where all is well."""
+Ready = Callable[[], Awaitable[Mapping[str, Sequence[str]]]]
+"""What is missing, in words, by part; a part is empty where all is well. Answers in bounded time."""
+LOOK: Final = 5.0
+"""Seconds between looks at what is missing, for `streamscore_ready`."""
 
 
 class Web:
@@ -18,6 +22,7 @@ class Web:
 
     def __init__(self, metrics: Metrics, ready: Ready, host: str, port: int) -> None:
         self.metrics, self.ready, self.host, self.port = metrics, ready, host, port
+        self.watching: asyncio.Task[None] | None = None
         app = web.Application()
         app.add_routes(
             [
@@ -36,10 +41,23 @@ class Web:
         except OSError as error:
             raise Misconfigured(f"STREAMSCORE_METRICS_PORT: {self.host}:{self.port} is taken ({error})") from None
         self.port = self.runner.addresses[0][1]
+        self.watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         """Listen no more."""
+        if self.watching is not None:
+            self.watching.cancel()
         await self.runner.cleanup()
+
+    async def _watch(self) -> None:
+        while True:
+            await self._missing()
+            await asyncio.sleep(LOOK)
+
+    async def _missing(self) -> list[str]:
+        parts = await self.ready()
+        self.metrics.missing(parts)
+        return [words for missing in parts.values() for words in missing]
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = generate_latest(self.metrics.registry)
@@ -49,6 +67,6 @@ class Web:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        missing = await self.ready()
+        missing = await self._missing()
         text = "\n".join(missing) if missing else "ready"
         return web.Response(text=f"{text}\n", status=503 if missing else 200)

@@ -4,19 +4,19 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from typing import Any, Literal
-
-import redis
+from typing import Final
 
 from models.campaigns.campaign import CampaignError
 from models.learning import Learning
 from models.shard import Shop
 from streams.campaigns import load
-from streams.errors import Misconfigured, Unavailable
+from streams.errors import Misconfigured
+from streams.kafka.reach import reach as reach_kafka
 from streams.kafka.topics import ensure_topics
 from streams.learning import LearningAgent
-from streams.metrics import Metrics
-from streams.redis.client import check_settings, connect, redis_errors
+from streams.metrics import Metrics, Only
+from streams.redis.client import check_settings, connect
+from streams.redis.client import reach as reach_redis
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
 from streams.redis.models import ModelFeed
@@ -24,7 +24,8 @@ from streams.scoring import Scoring
 from streams.settings import Settings
 from streams.web import Web
 
-Only = Literal["scoring", "learning"]
+PATIENCE: Final = 2.0
+"""Seconds that Redis and Kafka have to answer when somebody asks whether the worker is ready."""
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +45,7 @@ class Worker:
         self.settings, self.only = settings, only
         self.ended: asyncio.Event = asyncio.Event()
         self.error: BaseException | None = None
-        self.metrics = Metrics()
+        self.metrics = Metrics(only)
         self.client = connect(settings.given("redis"))
         keys = Keys(settings.prefix)
         ledger = RedisLedger(self.client, keys)
@@ -63,20 +64,18 @@ class Worker:
             self.error = error
         self.ended.set()
 
-    async def missing(self) -> list[str]:
-        """Return what keeps the worker from being ready."""
-        missing = []
-        try:
-            with redis_errors():
-                client: Any = self.client
-                await client.ping()
-        except (Unavailable, redis.RedisError) as error:
-            missing.append(str(error))
+    async def missing(self) -> dict[str, list[str]]:
+        """Return what keeps the worker from being ready, by part; within `PATIENCE` even if nothing answers."""
+        redis_words, kafka_words = await asyncio.gather(
+            reach_redis(self.client, PATIENCE), reach_kafka(self.settings.given("broker"), PATIENCE)
+        )
+        parts = {"redis": [redis_words] if redis_words else [], "kafka": [kafka_words] if kafka_words else []}
         if self.scoring is not None:
-            missing += self.scoring.missing()
-        if self.learning is not None and self.learning.learning is None:
-            missing.append("the learner is not assigned yet")
-        return missing
+            parts["shards"] = self.scoring.missing()
+        if self.learning is not None:
+            assigned = self.learning.learning is not None
+            parts["learner"] = [] if assigned else ["the learner has not been taken yet"]
+        return parts
 
     async def run(self, started: Callable[["Worker"], None] | None = None) -> None:
         """Work until told to stop by SIGTERM or Ctrl-C.

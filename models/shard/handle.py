@@ -293,12 +293,16 @@ def rfc3339(at: float) -> str:
 
 def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, commit: Commit) -> None:
     examples = commit.examples
-    for _, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):
+    delays = commit.counts.label_delays
+    for closed_at, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):
+        for task in ("churn", "value"):
+            delays.setdefault(task, []).append(closed_at - relation.opened_at)
         common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features}
         churned, amount = int(relation.orders == 0), max(relation.spend_e4, 0) / 10_000
         examples.setdefault("churn", []).append({**common, "y": churned, "served": relation.churn})
         examples.setdefault("value", []).append({**common, "y": amount, "served": relation.value})
-    for _, _, pending in sorted(decider.matured, key=lambda matured: (*matured[:2], matured[2].campaign_id)):
+    for closed_at, _, pending in sorted(decider.matured, key=lambda matured: (*matured[:2], matured[2].campaign_id)):
+        delays.setdefault("response", []).append(closed_at - pending.opened_at)
         example: dict[str, Any] = {
             "at": pending.opened_at,
             "x": pending.features,

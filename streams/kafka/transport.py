@@ -5,6 +5,7 @@ Each override is there for something that Faust or aiokafka does otherwise; see 
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import faust
@@ -179,6 +180,7 @@ def make_app(name: str, broker: str, folder: str, assigned: Assigned) -> Chunked
     assigned
         Given all partitions of a new assignment, returns the offset to read each from.
     """
+    Path(folder).mkdir(parents=True, exist_ok=True)
     app = ChunkedApp(
         name,
         broker=f"kafka://{broker}",

@@ -1,5 +1,6 @@
 """Clients of Redis, and its errors as ours."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -36,6 +37,23 @@ def redis_errors() -> Iterator[None]:
         if any(word in str(error) for word in _AWAY):
             raise Unavailable(f"redis: {error}") from error
         raise
+
+
+async def reach(client: redis.asyncio.Redis, seconds: float) -> str | None:
+    """Ask whether Redis answers.
+
+    Returns
+    -------
+    str or None
+        Why there was no answer within `seconds`, in words; None if there was one.
+    """
+    try:
+        await asyncio.wait_for(client.ping(), seconds)
+    except TimeoutError:
+        return f"redis does not answer within {seconds:g} s"
+    except (redis.RedisError, OSError) as error:
+        return f"redis cannot be reached ({error})"
+    return None
 
 
 async def check_settings(client: redis.asyncio.Redis) -> list[str]:

@@ -119,6 +119,12 @@ class RedisLedger:
         named = sorted((name.decode(), body) for name, body in found.items())
         return [_entry(name, body) for name, body in named if name not in trimmed][:limit]
 
+    async def pending(self, partition: int) -> int:
+        """Count the entries that Kafka has not acknowledged yet."""
+        with redis_errors():
+            kept = int(await self.client.hlen(self.keys.outbox(partition)))
+        return max(kept - len(self._trims.get(partition, ())), 0)
+
     async def trim(self, partition: int, entries: Sequence[Entry]) -> None:
         """Remove entries; the removal travels with the next commit, or at once where many wait."""
         waiting = self._trims.setdefault(partition, [])

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test unit lint format type bench docs soak quality lock clean
+.PHONY: setup demo test lint format type docs lock clean
 
 setup: $(READY)
 
@@ -32,8 +32,12 @@ format: $(READY)
 type: $(READY)
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+	@echo "docs/_build/index.html"
+
 lock:
 	uv pip compile --universal --python-version 3.11 --all-extras --no-emit-index-url --no-annotate --no-header --upgrade --quiet pyproject.toml --output-file requirements.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

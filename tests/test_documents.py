@@ -1,0 +1,58 @@
+"""What the documents list is what the code has."""
+
+import re
+from pathlib import Path
+
+import typer
+
+from schemas.codec import json_schemas
+from streams.cli import app
+from streams.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def headings(page):
+    return re.findall(r"^## (\S+)", (DOCS / page).read_text(), re.MULTILINE)
+
+
+def test_every_setting_has_a_heading_and_no_other_has():
+    assert sorted(headings("settings.md")) == sorted(f"STREAMSCORE_{name.upper()}" for name in Settings.model_fields)
+
+
+def test_every_default_is_the_one_that_is_documented():
+    page = (DOCS / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        words = page.split(f"## STREAMSCORE_{name.upper()}\n")[1].split("## ")[0]
+        shown = re.search(r"Default: (?:`([^`]*)`|(none|empty))\.", words)
+        assert shown, name
+        expected = {None: "none", "": "empty"}.get(field.default, str(field.default))
+        assert (shown[1] or shown[2]) == expected, name
+
+
+def test_every_command_is_in_the_list_and_no_other_is():
+    listed = re.findall(r"^\| `([a-z-]+)` \|", (DOCS / "cli.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(typer.main.get_command(app).commands)
+
+
+def test_every_link_between_pages_leads_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]:
+        if "_build" in page.parts:
+            continue
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_checked_in_json_schemas_are_those_of_the_code():
+    import msgspec
+
+    for topic, schema in json_schemas().items():
+        file = ROOT / "schemas" / "json" / f"{topic}.json"
+        assert msgspec.json.decode(file.read_bytes()) == msgspec.json.decode(msgspec.json.encode(schema)), file.name
+
+
+def test_pages_name_no_machine():
+    told = re.compile(r"/work/|/root/|/home/\w|pypi\.org/simple|artifactory|repo\.maven")
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("*.txt"), *DOCS.rglob("*.md")]:
+        assert not told.search(page.read_text()), page.name

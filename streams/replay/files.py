@@ -4,15 +4,17 @@ import gzip
 import heapq
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from schemas.codec import Poison, decode_any, encode, topic_of
 from schemas.events import Event
 
 RUN: Final = 200_000
 """Events sorted in memory at once; more are sorted in runs on disk and merged."""
+EVERY: Final = 1_000
+"""Events written between two reports of progress."""
 
 
 def order_of(event: Event) -> tuple[float, str]:
@@ -36,6 +38,41 @@ def events(paths: Iterable[Path], refused: Callable[[Path, int, Poison], None]) 
                 yield decode_any(line)
             except Poison as poison:
                 refused(path, number, poison)
+
+
+def write(path: Path, made: Iterable[Event], progress: Callable[[int], None] | None = None) -> int:
+    """Write events as JSON lines, compressed if the name ends with `.gz`; the file is whole or not there.
+
+    Parameters
+    ----------
+    progress
+        Told how many more were written, now and then.
+
+    Returns
+    -------
+    int
+        How many. Raises `OSError`.
+    """
+    part = path.with_name(path.name + ".part")
+    written = 0
+    try:
+        with part.open("wb") as raw, _compressed(raw) if path.suffix == ".gz" else nullcontext(raw) as file:
+            for event in made:
+                file.write(encode(event) + b"\n")
+                written += 1
+                if progress and written % EVERY == 0:
+                    progress(EVERY)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    if progress:
+        progress(written % EVERY)
+    return written
+
+
+def _compressed(raw: BinaryIO) -> gzip.GzipFile:
+    """Without name or time inside: the same events make the same bytes."""
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0)
 
 
 def in_time_order(unsorted: Iterable[Event]) -> Iterator[Event]:

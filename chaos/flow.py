@@ -1,0 +1,61 @@
+"""How long events stood still after a fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from chaos.job import Job
+
+EVERY = 0.1
+WINDOW = 90.0
+
+
+class Flow:
+    """Looks at every shard's place several times a second while its block runs."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        ends = job.made.ends()
+        self.ends = {
+            n: sum(count for (_, partition), count in ends.items() if partition == n)
+            for n in range(job.made.partitions)
+        }
+        self.moved: dict[int, list[tuple[float, int]]] = {n: [(time.monotonic(), 0)] for n in self.ends}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(EVERY):
+            handled = self.job.handled()
+            now = time.monotonic()
+            for shard, n in (handled or {}).items():
+                if n != self.moved[shard][-1][1]:
+                    self.moved[shard].append((now, n))
+
+    def still(self, fault: float, healed: float) -> float | None:
+        """Longest time that a shard with work left did not move, counted from `healed` on; None: all were done.
+
+        Parameters
+        ----------
+        fault, healed
+            On `time.monotonic`: when it happened, and when whatever was taken away was back.
+        """
+        longest = None
+        for shard, moves in self.moved.items():
+            for (left, n), (came, _) in pairwise(moves):
+                if n < self.ends[shard] and came > fault and left < fault + WINDOW:
+                    lasted = max(came - max(left, healed), 0.0)
+                    longest = lasted if longest is None else max(longest, lasted)
+        return longest

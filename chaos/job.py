@@ -1,0 +1,204 @@
+"""One run of the job: topics filled first, workers under a supervisor, and everything that stands at the end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+from confluent_kafka import Producer, TopicPartition
+
+from chaos.inject import Plan
+from chaos.records import Input
+from chaos.stack import Stack
+from schemas.commit import Place
+from streams.kafka.topics import ensure_topics
+from streams.redis.keys import Keys
+from streams.settings import Settings, load_settings
+
+GIVEN = {
+    "clock": "events",
+    "timezone": "Europe/London",
+    "window_days": 14.0,
+    "response_days": 3.0,
+    "draw_days": 7.0,
+    "idle_after_seconds": 1.0,
+    "chunk_size": 100,
+    "metrics_port": 0,
+}
+
+
+def fill(stack: Stack, prefix: str, made: Input) -> None:
+    """Put every record where the input says, in its order."""
+    producer = Producer(
+        {
+            "bootstrap.servers": stack.broker,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "message.max.bytes": 2_000_000,
+            "queue.buffering.max.kbytes": 200_000,
+        }
+    )
+    failed: list[str] = []
+    for record in made.records:
+        while True:
+            try:
+                producer.produce(
+                    prefix + record.topic,
+                    record.value,
+                    record.key,
+                    record.partition,
+                    headers=list(record.headers),
+                    on_delivery=lambda error, _: failed.append(str(error)) if error else None,
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+    if producer.flush(60) or failed:
+        raise RuntimeError(f"the input could not be sent: {failed[:1]}")
+
+
+@dataclass
+class Worker:
+    """A worker and how it is started again."""
+
+    only: str | None
+    plan: Plan
+    child: subprocess.Popen[bytes]
+    stopped: bool = False
+    starts: int = 1
+    ends: list[int] = field(default_factory=list)
+
+
+class Job:
+    """Workers on topics and keys of their own."""
+
+    def __init__(self, stack: Stack, made: Input, folder: Path, **given: Any) -> None:
+        self.stack, self.made, self.folder = stack, made, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings: Settings = load_settings(
+            broker=given.pop("broker", stack.broker),
+            redis=given.pop("redis", stack.redis_url),
+            prefix=f"chaos-{secrets.token_hex(5)}-",
+            partitions=made.partitions,
+            data=folder / "data",
+            **{**GIVEN, **given},
+        )
+        self.keys = Keys(self.settings.prefix)
+        self.workers: list[Worker] = []
+        self.log = folder / "workers.log"
+        self.total = len(made.records)
+        ensure_topics(stack.broker, self.settings.prefix, made.partitions)
+        fill(stack, self.settings.prefix, made)
+
+    # Workers.
+
+    def start(self, plan: Plan | None = None, only: str | None = None) -> Worker:
+        """Start one more worker."""
+        plan = plan or Plan()
+        if plan.step and not plan.once:
+            plan.once = str(self.folder / f"acted-{secrets.token_hex(3)}")
+        worker = Worker(only, plan, self._spawn(plan, only))
+        self.workers.append(worker)
+        return worker
+
+    def _spawn(self, plan: Plan, only: str | None) -> subprocess.Popen[bytes]:
+        given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
+        env = os.environ | {f"STREAMSCORE_{name.upper()}": str(value) for name, value in given.items()}
+        env |= {"CHAOS_PLAN": plan.to_json(), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "chaos.worker", "worker"] + ([f"--only={only}"] if only else [])
+        with self.log.open("ab") as log:
+            return subprocess.Popen(command, env=env, stdout=log, stderr=log)
+
+    def supervise(self) -> None:
+        """Start again whoever has ended."""
+        for worker in self.workers:
+            code = worker.child.poll()
+            if code is not None and not worker.stopped:
+                worker.ends.append(code)
+                worker.starts += 1
+                if worker.starts > 40:
+                    raise RuntimeError(f"a worker ended {worker.starts - 1} times: {self.log}")
+                worker.child = self._spawn(worker.plan, worker.only)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> list[int]:
+        """End all workers for good; returns their exit codes."""
+        for worker in self.workers:
+            worker.stopped = True
+            if worker.child.poll() is None:
+                worker.child.send_signal(signal.SIGCONT)
+                worker.child.send_signal(number)
+        codes = []
+        for worker in self.workers:
+            try:
+                codes.append(worker.child.wait(30))
+            except subprocess.TimeoutExpired:
+                worker.child.kill()
+                codes.append(worker.child.wait())
+        return codes
+
+    # Progress.
+
+    def handled(self) -> dict[int, int] | None:
+        """Records handled of each shard; None while Redis is away."""
+        try:
+            with self.stack.client() as client:
+                bodies = [client.hget(self.keys.shard(n), "place") for n in range(self.made.partitions)]
+        except (redis.RedisError, OSError):
+            return None
+        return {n: _next(body) for n, body in enumerate(bodies)}
+
+    def settled(self) -> bool:
+        """Whether all is handled, sent on, learned and saved."""
+        handled = self.handled()
+        if handled is None or sum(handled.values()) < self.total:
+            return False
+        try:
+            with self.stack.client() as client:
+                if any(client.hlen(self.keys.outbox(n)) for n in range(self.made.partitions)):
+                    return False
+                saved, shown = client.hmget(self.keys.learner(0), "next", "reported")
+        except (redis.RedisError, OSError):
+            return False
+        end = self.end_of("examples")
+        return end is not None and int(saved or 0) >= end and int(shown or -1) >= end
+
+    def end_of(self, topic: str) -> int | None:
+        """End offset of a topic's first partition; None while Kafka is away."""
+        from chaos.found import consumer
+
+        reader = consumer(self.stack.broker)
+        try:
+            return int(reader.get_watermark_offsets(TopicPartition(self.settings.prefix + topic, 0), timeout=5)[1])
+        except Exception:  # noqa: BLE001 - whatever it is, Kafka does not answer
+            return None
+        finally:
+            reader.close()
+
+    def reached(self, share: float) -> bool:
+        """Whether so much of the input is handled."""
+        return sum((self.handled() or {}).values()) >= share * self.total
+
+    def run_until(self, done: Any, seconds: float, what: str) -> None:
+        """Supervise until `done()`. Raises `TimeoutError`, with where the job stands."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            self.supervise()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{what}: not within {seconds:.0f} s; {self.handled()} of {self.made.ends()}")
+            time.sleep(0.1)
+
+
+def _next(body: bytes | None) -> int:
+    if body is None:
+        return 0
+    return sum(at.next for at in msgspec.msgpack.decode(body, type=Place).topics.values())

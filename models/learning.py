@@ -107,13 +107,18 @@ class Learning:
         return (*(league.version for league in self.leagues.values()), str(self.clusters.fits))
 
     def report(self) -> dict[str, Any]:
-        """Return `tasks`, `segments` and `sales` of the report."""
+        """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
         series = [ALL, *sorted(name for name in self.sales.series if name != ALL)]
         return {
             "tasks": {task: self._task(league) for task, league in self.leagues.items()},
             "segments": self.clusters.quality() | {"members": self.members},
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
+            "outlook": {name: self._outlook(name) for name in series},
         }
+
+    def _outlook(self, series: str) -> dict[str, float | None]:
+        outlook = self.sales.outlook(series)
+        return {"next_week": outlook.week, "next_week_naive": outlook.week_naive}
 
     def _task(self, league: League) -> dict[str, Any]:
         report = league.report()

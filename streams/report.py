@@ -21,7 +21,7 @@ def put_together(
     places
         Of all shards; their totals are exact.
     learned
-        The learner's part: `tasks`, `segments` and `sales`.
+        The learner's part: `tasks`, `segments`, `sales` and `outlook`.
     segment_names
         Customers by the name of their segment.
     seconds
@@ -48,6 +48,7 @@ def put_together(
         "tasks": learned.get("tasks", {}),
         "segments": quality | {"count": len(sizes), "sizes": dict(segment_names.most_common())},
         "sales": learned.get("sales", {}),
+        "outlook": learned.get("outlook", {}),
         "campaigns": _campaigns(totals),
     }
 

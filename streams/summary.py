@@ -22,7 +22,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     if delay["p50"] is not None:
         console.print(f"event to score: p50 {delay['p50']:.3f} s, p95 {delay['p95']:.3f} s, p99 {delay['p99']:.3f} s")
     _segments(console, report["segments"])
-    _sales(console, report["sales"])
+    _sales(console, report["sales"], report.get("outlook", {}))
     _tasks(console, report["tasks"])
     _campaigns(console, report["campaigns"])
 
@@ -35,16 +35,28 @@ def _segments(console: Console, segments: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _sales(console: Console, sales: dict[str, Any]) -> None:
-    table = Table("series", "days judged", "MASE 1 day", "7 days", "14 days", "naive, 7 days", "in 80 % interval")
-    table.title, table.title_justify = "Sales forecasts: error over that of the week before (below 1 is better)", "left"
+def _sales(console: Console, sales: dict[str, Any], outlook: dict[str, Any]) -> None:
+    table = Table("series", "next 7 days", "last week's", "days", "MASE 1", "7", "14", "naive 7", "in 80 %")
+    table.title, table.title_justify = (
+        "Sales: what the next week brings beside last week's, and the error of forecasts 1, 7 and 14 days ahead\n"
+        "over that of the same weekday a week before (below 1 is better)",
+        "left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
     for series, horizons in sales.items():
         if "7" in horizons and horizons["7"]["mase"] is not None:
-            week = horizons["7"]
+            week, ahead = horizons["7"], outlook.get(series, {})
+            amounts = [_amount(ahead.get(name)) for name in ("next_week", "next_week_naive")]
             mase = [_number(horizons[h]["mase"]) for h in ("1", "7", "14")]
             naive = _number(week["baselines"]["seasonal_naive"]["mase"])
-            table.add_row(series, str(week["n"]), *mase, naive, _number(horizons["1"]["coverage_80"]))
+            covered = _number(horizons["1"]["coverage_80"])
+            table.add_row(series.removeprefix("category:"), *amounts, str(week["n"]), *mase, naive, covered)
     console.print(table)
+
+
+def _amount(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _number(value: float | None) -> str:
@@ -75,7 +87,8 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
 
 
 def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:
-    table = Table("campaign", "triggers", "suppressed, by reason", title="Campaigns", title_justify="left")
+    title = "Campaigns: decisions to contact, and not to"
+    table = Table("campaign", "triggers", "suppressed, by reason", title=title, title_justify="left")
     for name, found in campaigns.items():
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in found["suppressed"].items())
         table.add_row(name, f"{found['triggers']:,}", reasons)

@@ -1,0 +1,80 @@
+"""What stands in Redis after the demo: everybody, whole, and every penny."""
+
+import csv
+import gzip
+import os
+import secrets
+import subprocess
+import sys
+from decimal import Decimal
+from importlib.resources import files
+
+import msgspec
+import pytest
+import redis
+
+COMPLETE = {"segment", "segment_name", "response", "churn", "value", "explanation", "models", "updated_at", "orders"}
+
+
+@pytest.fixture(scope="module")
+def after(services, tmp_path_factory):
+    """The report, and a client with the demo's prefix."""
+    prefix, report = f"demo-{secrets.token_hex(6)}-", tmp_path_factory.mktemp("demo") / "report.json"
+    env = os.environ | {
+        "STREAMSCORE_BROKER": services.broker,
+        "STREAMSCORE_REDIS": services.redis,
+        "STREAMSCORE_PREFIX": prefix,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "streams", "demo", "--once", "--report", str(report)],
+        env=env, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    with redis.Redis.from_url(services.redis, decode_responses=True) as client:
+        yield msgspec.json.decode(report.read_bytes()), client, prefix, done.stdout
+
+
+def rows():
+    path = files("streams.replay").joinpath("data/online_retail.csv.gz")
+    with gzip.open(str(path), "rt", encoding="utf-8", newline="") as text:
+        yield from csv.DictReader(text)
+
+
+def test_every_customer_of_the_data_is_complete(after):
+    _, client, prefix, _ = after
+    known = {row["CustomerID"].removesuffix(".0") for row in rows()} - {""}
+    keys = list(client.scan_iter(f"{prefix}customer:*", count=1_000))
+    assert {key.removeprefix(f"{prefix}customer:") for key in keys} == known
+    assert len(known) == 4_372
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.hgetall(key)
+    for key, fields in zip(keys, pipe.execute(), strict=True):
+        assert fields.keys() >= COMPLETE, key
+        assert msgspec.json.decode(fields["models"]).keys() >= {"response", "churn", "value", "segments"}
+
+
+def test_the_revenue_of_all_series_is_that_of_the_data_to_the_penny(after):
+    _, client, prefix, _ = after
+    wanted = sum(
+        (
+            Decimal(row["Quantity"]) * Decimal(row["UnitPrice"])
+            for row in rows()
+            if not (Decimal(row["UnitPrice"]) < 0 or int(row["Quantity"]) == 0)
+        ),
+        Decimal(0),
+    )
+    series = client.smembers(f"{prefix}series")
+    totals = {name: Decimal(client.hget(f"{prefix}sales:{name}", "total")) for name in series}
+    assert round(totals.pop("all"), 2) == round(wanted, 2)
+    assert round(sum(totals.values()), 2) == round(wanted, 2)
+
+
+def test_the_report_accounts_for_every_event_and_every_line(after):
+    report, _, _, shown = after
+    events = report["events"]
+    assert events["read"] == events["scored"] == 28_977
+    assert "541,909 lines" in shown
+    delay = report["latency"]["event_to_score_seconds"]
+    assert 0 < delay["p50"] <= delay["p95"] <= delay["p99"]
+    assert report["sales"]["all"]["7"]["mase"] < report["sales"]["all"]["7"]["baselines"]["seasonal_naive"]["mase"]

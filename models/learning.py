@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from models.customers.features import CUSTOMER_FEATURES, RESPONSE_FEATURES, unpack
+from models.customers.attributes import unpack_pairs
+from models.customers.features import NATURAL, unpack
 from models.league.fallback import persistence
 from models.league.league import League, amount_league, binary_league
 from models.policy import Policy
@@ -15,7 +16,7 @@ from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
 
-NAMES: Final = {"response": RESPONSE_FEATURES, "churn": CUSTOMER_FEATURES, "value": CUSTOMER_FEATURES}
+NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL}
 LAST_WINDOW: Final = "spend_90d"
 TASKS: Final = ("response", "churn", "value", "segments", "sales")
 
@@ -63,7 +64,8 @@ class Learning:
         if not row.get("treated", True):
             return  # a control's outcome says what happens without a contact: uplift, not response
         x = unpack(row["x"], NAMES[task])
-        self.leagues[task].mature(x, row["y"], row["served"], row["at"])
+        pairs = unpack_pairs(row.get("a", b""))
+        self.leagues[task].mature(x, row["y"], row["served"], row["at"], pairs=pairs)
 
     def _segments(self, row: Mapping[str, Any]) -> None:
         for values in row["drawn"]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.serving import LinearModel
+from schemas.serving import KIND, LinearModel
 
 Array = NDArray[np.float64]
 TOPS = 2
@@ -51,6 +51,39 @@ def score_matrix(model: LinearModel, x: NDArray[Any]) -> tuple[Array, Array]:
             np.multiply(scaled, model.weights[j], out=parts[j])
             z += parts[j]
     return z, np.ascontiguousarray(parts.T)
+
+
+def score_pairs(
+    model: LinearModel, rows: Sequence[int], keys: Sequence[int], values: Sequence[float], count: int
+) -> tuple[Array, Array]:
+    """What attributes add to the linear predictors.
+
+    Parameters
+    ----------
+    rows, keys, values
+        One attribute each, of equal length; those of one row in the order of their keys.
+    count
+        Number of rows.
+
+    Returns
+    -------
+    sums
+        Shape (count,): a row's attributes added one after another, whatever other rows there are.
+    contributions
+        What each attribute adds. One without a weight of its own is among its kind's rare values.
+    """
+    wanted, known = np.array(keys, dtype=np.int64), np.array(model.keys, dtype=np.int64)
+    contributions = np.zeros(len(wanted))
+    if len(known) and len(wanted):
+        for asked in (wanted, np.where(np.isin(wanted, known), -1, wanted & KIND)):
+            place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+            found = np.flatnonzero(known[place] == asked)
+            at = place[found]
+            mean, scale = np.array(model.key_mean)[at], np.array(model.key_scale)[at]
+            scaled = np.clip((np.array(values)[found] - mean) / scale, -model.clip, model.clip)
+            contributions[found] += np.array(model.key_present)[at] + np.array(model.key_weights)[at] * scaled
+    sums = np.bincount(np.array(rows, dtype=np.int64), weights=contributions, minlength=count)
+    return sums.astype(np.float64), contributions
 
 
 def predict(model: LinearModel, z: float) -> float:

@@ -1,11 +1,18 @@
 """What a learner is compiled to, and shards score with: plain numbers as JSON. Scorers open no pickle."""
 
 import math
+from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+ONE_HOT: Final = 0b01
+"""Bit of an attribute's key whose feature is there or not; without it a number."""
+OFFER: Final = 0b10
+"""Bit of an attribute's key that belongs to an offer; without it to a customer."""
+KIND: Final = ONE_HOT | OFFER
+"""Alone, these bits are a kind's rare values together."""
 Link = Literal["logit", "log1p"]
 """`logit`: the prediction is a probability. `log1p`: it is `expm1(z)`, an amount within [0, cap]."""
 
@@ -16,6 +23,10 @@ class LinearModel(Struct, frozen=True, kw_only=True):
     `features` is the order of columns; `mean`, `scale` and `weights` follow it. `clip` bounds the
     scaled values on both sides, in standard deviations. `cap` is the largest amount of a `log1p`
     model, in the amount's own unit; other links do not read it.
+
+    `keys` are attributes that weigh something, ascending (`models/customers/attributes.py`). One that
+    is there adds `present + weight * clip((v - mean) / scale)`; `usual_offer` is what an offer's
+    attributes add on average, for a customer who is scored without an offer.
     """
 
     task: str
@@ -28,13 +39,25 @@ class LinearModel(Struct, frozen=True, kw_only=True):
     intercept: float
     link: Link
     cap: Annotated[float, Meta(ge=0)] = 0.0
+    keys: tuple[int, ...] = ()
+    key_mean: tuple[float, ...] = ()
+    key_scale: tuple[Annotated[float, Meta(gt=0)], ...] = ()
+    key_weights: tuple[float, ...] = ()
+    key_present: tuple[float, ...] = ()
+    usual_offer: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse columns that do not fit together, and numbers that JSON cannot carry."""
         width = len(self.features)
         if not len(self.mean) == len(self.scale) == len(self.weights) == width:
             raise ValueError(f"{self.task}: mean, scale and weights must have {width} numbers, one a feature")
-        numbers = (*self.mean, *self.scale, *self.weights, self.clip, self.intercept, self.cap)
+        count = len(self.keys)
+        if not len(self.key_mean) == len(self.key_scale) == len(self.key_weights) == len(self.key_present) == count:
+            raise ValueError(f"{self.task}: what stands for attributes must have {count} numbers, one a key")
+        if any(one >= other for one, other in pairwise(self.keys)):
+            raise ValueError(f"{self.task}: keys of attributes must ascend")
+        numbers = (*self.mean, *self.scale, *self.weights, self.clip, self.intercept, self.cap, self.usual_offer)
+        numbers += (*self.key_mean, *self.key_scale, *self.key_weights, *self.key_present)
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"{self.task}: every number of a serving model must be finite")
 

@@ -31,7 +31,8 @@ class Offer(Struct, array_like=True):
 class Relation(Struct, array_like=True):
     """A pending example of `churn` and `value`: both look at the same window of the same moment.
 
-    `features` are 16-bit floats in the order of the catalogue. Times are epoch seconds.
+    `features` are 16-bit floats in the order of the catalogue, `attributes` what the customer's own
+    bring (`models/customers/attributes.py`). Times are epoch seconds.
     """
 
     opened_at: float
@@ -41,6 +42,7 @@ class Relation(Struct, array_like=True):
     value: float | None = None
     orders: int = 0
     spend_e4: int = 0
+    attributes: bytes = b""
 
 
 class Pending(Struct, array_like=True):
@@ -56,6 +58,7 @@ class Pending(Struct, array_like=True):
     served: float | None = None
     converted: bool = False
     propensity: float | None = None
+    attributes: bytes = b""
 
 
 class CustomerState(Struct, array_like=True):

@@ -37,5 +37,5 @@ def read_examples(body: bytes) -> tuple[str, list[dict[str, Any]]]:
     rows = record["rows"]
     for row in rows:
         if "x" in row:
-            row["x"] = b64decode(row["x"])
+            row["x"], row["a"] = b64decode(row["x"]), b64decode(row.get("a", ""))
     return record["task"], rows

@@ -3,18 +3,17 @@
 A feature is computed in natural units from the state at a moment. Before a model sees it, it is
 compressed by `log1p` (signed), bounded and rounded to 16 bits, because that is how a pending example
 keeps it: what is learned is what was scored. Missing is told apart from zero by `has_...` flags.
+Attributes of customers and offers stand beside them, see `models/customers/attributes.py`.
 """
 
 from collections.abc import Sequence
 from typing import Final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.policy import DAY
-from schemas.events import Value
-from schemas.state import Attribute, CustomerState
+from schemas.state import CustomerState
 
 NATURAL: Final = (
     "recency_days",
@@ -40,12 +39,6 @@ NATURAL: Final = (
     "converted",
 )
 """Days, counts, and amounts in units of the main currency."""
-SLOTS: Final = 8
-ATTRIBUTES: Final = tuple(f"attribute_{slot}" for slot in range(SLOTS))
-OFFER: Final = tuple(f"offer_{slot}" for slot in range(SLOTS))
-"""Attributes are hashed into slots: without configuration, and bounded (Weinberger et al. 2009)."""
-CUSTOMER_FEATURES: Final = NATURAL + ATTRIBUTES
-RESPONSE_FEATURES: Final = CUSTOMER_FEATURES + OFFER
 BOUND: Final = 60_000.0
 """Scaled values stay within what a 16-bit float holds."""
 
@@ -109,32 +102,11 @@ def natural(state: CustomerState, at: float, currency: str) -> list[float]:
     ]
 
 
-def slots(attributes: dict[str, tuple[Attribute, float]] | dict[str, Value]) -> list[float]:
-    """Attributes as `SLOTS` numbers. A string is one-hot, a number its signed log; null is missing."""
-    row = [0.0] * SLOTS
-    for name, kept in attributes.items():
-        value = kept[0] if isinstance(kept, tuple) else kept
-        if value is None:
-            continue
-        if isinstance(value, str):
-            row[crc32(f"{name}={value}".encode()) % SLOTS] += 1.0
-        elif isinstance(value, bool):
-            row[crc32(f"{name}?".encode()) % SLOTS] += 1.0 if value else -1.0
-        else:
-            row[crc32(name.encode()) % SLOTS] += float(np.sign(value) * np.log1p(min(abs(value), 1e12)))
-    return row
-
-
-def scaled(rows: Sequence[Sequence[float]], width: int) -> NDArray[np.float16]:
-    """Clean and compress rows of natural values, shape (n, width).
-
-    Columns of `NATURAL` become `sign(v) * log1p(|v|)`; slots are so already. NaN becomes 0.
-    """
-    x = np.array(rows, dtype=np.float64).reshape(len(rows), width)
+def scaled(rows: Sequence[Sequence[float]]) -> NDArray[np.float16]:
+    """Clean and compress rows of natural values, shape (n, d): `sign(v) * log1p(|v|)`. NaN becomes 0."""
+    x = np.array(rows, dtype=np.float64).reshape(len(rows), len(NATURAL))
     x[~np.isfinite(x)] = 0.0
-    count = len(NATURAL)
-    body = x[:, :count]
-    x[:, :count] = np.copysign(np.log1p(np.abs(body)), body)
+    x = np.copysign(np.log1p(np.abs(x)), x)
     np.clip(x, -BOUND, BOUND, out=x)
     return x.astype(np.float16)
 

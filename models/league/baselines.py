@@ -23,6 +23,9 @@ class _Baseline:
         """Return None: nobody serves a baseline."""
         return None
 
+    def forget(self, names: Sequence[str]) -> None:
+        """No baseline looks at attributes."""
+
     def state(self) -> dict[str, Any]:
         """Plain data."""
         return {"kind": self.kind} | {name: getattr(self, name) for name in self.kept}

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 from schemas.serving import LinearModel
 
 Features = Mapping[str, float]
-"""Names to finite numbers, always in the same order."""
+"""Names to finite numbers, always in the same order. An attribute that is missing is left out; see `vocabulary.py`."""
 
 
 class Learner(Protocol):
@@ -17,6 +17,9 @@ class Learner(Protocol):
 
     def learn_one(self, x: Features, y: float) -> None:
         """Learn one matured example: `y` is 0 or 1, or an amount. `x` is neither changed nor kept."""
+
+    def forget(self, names: Sequence[str]) -> None:
+        """What these features stood for is gone: they stand for something new from here on."""
 
     def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
         """Return what shards score with, its columns in the order of `names`; None while cold or if it cannot be."""

@@ -1,5 +1,6 @@
 """One task's champion and the trivial answers beside it, each judged test-then-train."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
@@ -9,8 +10,12 @@ from models.league.baselines import OneFeatureRule, Persistence, RunningMean
 from models.league.contract import Features, Learner
 from models.league.learners import Classifier, Regressor, classifier, regressor
 from models.league.prequential import AmountQuality, BinaryQuality
-from schemas.serving import LinearModel
+from models.league.vocabulary import Vocabulary
+from schemas.serving import OFFER, LinearModel
 
+Pairs = Mapping[int, float]
+"""Attributes of an example: keys to values."""
+NO_PAIRS: Final[Pairs] = {}
 Kind = Literal["binary", "amount"]
 Quality = BinaryQuality | AmountQuality
 
@@ -42,6 +47,7 @@ class League:
         self.kind = kind
         self.champion_name, self.champion = champion
         self.baselines = dict(baselines)
+        self.vocabulary = Vocabulary()
         self.fresh: dict[str, Quality] = {name: _QUALITIES[kind]() for name in self.entrants()}
         self.served: Quality = _QUALITIES[kind]()
         self.examples = 0
@@ -56,12 +62,13 @@ class League:
         """Number of examples learned; the same examples make the same version."""
         return str(self.examples)
 
-    def score_one(self, x: Features) -> float:
+    def score_one(self, x: Features, pairs: Pairs = NO_PAIRS) -> float:
         """Return the champion's score."""
-        return self.champion.score_one(x)
+        return self.champion.score_one({**x, **self.vocabulary.features(pairs)})
 
-    def ask(self, x: Features) -> dict[str, float]:
+    def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
         """Return every entrant's score, for `mature` to judge later."""
+        x = {**x, **self.vocabulary.features(pairs)}
         return {name: learner.score_one(x) for name, learner in self.entrants().items()}
 
     def mature(
@@ -71,6 +78,7 @@ class League:
         served: float | None,
         at: float,
         asked: Mapping[str, float] | None = None,
+        pairs: Pairs = NO_PAIRS,
     ) -> None:
         """Test, then train.
 
@@ -87,7 +95,11 @@ class League:
         asked
             Every entrant's score at the decision, where all were asked then (a backtest). Without
             it they are asked now, just before learning, and look better than they served.
+        pairs
+            Attributes at the decision, keys to values.
         """
+        self._know(pairs)
+        x = {**x, **self.vocabulary.features(pairs)}
         if served is not None:
             self.served.update(y, served, at)
         for name, learner in self.entrants().items():
@@ -97,9 +109,15 @@ class League:
         self.examples += 1
         self.positives += y > 0
 
+    def _know(self, pairs: Pairs) -> None:
+        for slot in self.vocabulary.learn(pairs):
+            for learner in self.entrants().values():
+                learner.forget((f"@{slot}", f"@{slot}?"))
+
     def compiled(self, names: Sequence[str]) -> LinearModel | None:
         """Return the champion as shards score with it; None while it is cold."""
-        return self.champion.compiled(self.task, self.version, names)
+        model = self.champion.compiled(self.task, self.version, (*names, *self.vocabulary.names()))
+        return None if model is None else with_keys(model, len(names), self.vocabulary)
 
     def report(self) -> dict[str, Any]:
         """Return the task's part of the report. The caller measures the microseconds."""
@@ -126,6 +144,7 @@ class League:
             "served": msgspec.to_builtins(self.served),
             "examples": self.examples,
             "positives": self.positives,
+            "vocabulary": msgspec.to_builtins(self.vocabulary),
         }
 
     @classmethod
@@ -144,7 +163,29 @@ class League:
         league.fresh = {name: msgspec.convert(kept, quality) for name, kept in state["fresh"].items()}
         league.served = msgspec.convert(state["served"], quality)
         league.examples, league.positives = state["examples"], state["positives"]
+        league.vocabulary = msgspec.convert(state.get("vocabulary", {}), Vocabulary)
         return league
+
+
+def with_keys(model: LinearModel, dense: int, vocabulary: Vocabulary) -> LinearModel:
+    """Name the columns after the first `dense` by keys of attributes instead of slots."""
+    keys = sorted(vocabulary.slots)
+    value = [dense + 2 * vocabulary.slots[key] for key in keys]
+    present = tuple(model.weights[place + 1] for place in value)
+    usual = math.fsum(weight * vocabulary.share(key) for key, weight in zip(keys, present, strict=True) if key & OFFER)
+    return msgspec.structs.replace(
+        model,
+        features=model.features[:dense],
+        mean=model.mean[:dense],
+        scale=model.scale[:dense],
+        weights=model.weights[:dense],
+        keys=tuple(keys),
+        key_mean=tuple(model.mean[place] for place in value),
+        key_scale=tuple(model.scale[place] for place in value),
+        key_weights=tuple(model.weights[place] for place in value),
+        key_present=present,
+        usual_offer=usual,
+    )
 
 
 def _learner(state: dict[str, Any]) -> Learner:

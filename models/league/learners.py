@@ -57,6 +57,9 @@ class _Linear:
     def _scaled(self, x: Features) -> dict[str, float]:
         scaled = {}
         for name, value in x.items():
+            if name[-1] == "?":  # there or not: as it is
+                scaled[name] = value
+                continue
             standard = _standard(self._scaler, name)
             step = (value - standard[0]) / standard[1] if standard else 0.0
             scaled[name] = min(max(step, -CLIP), CLIP)
@@ -79,11 +82,18 @@ class _Linear:
         self._scaler.learn_one(x)
         self._linear.learn_one(self._scaled(x), y)
 
+    def forget(self, names: Sequence[str]) -> None:
+        """Weigh nothing for these, until learned anew."""
+        weights = self._linear._weights  # noqa: SLF001 - River hands out a copy
+        for name in names:
+            if name in weights:
+                weights[name] = 0.0
+
     def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
         """Freeze the weights into plain numbers; what has not varied weighs nothing."""
         if self._seen < COLD:
             return None
-        standards = [_standard(self._scaler, name) for name in names]
+        standards = [(0.0, 1.0) if name[-1] == "?" else _standard(self._scaler, name) for name in names]
         weights = self._linear.weights
         return LinearModel(
             task=task,

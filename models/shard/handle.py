@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from models.campaigns import decide as campaigns
-from models.customers.features import NATURAL, slots
+from models.customers.attributes import Pairs, offer_pairs
+from models.customers.features import NATURAL
 from models.policy import DAY
 from models.serving_set import ServingSet
 from models.shard.chunk import Chunk, Shop
@@ -46,15 +46,15 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
     commit = Commit(shard.place)
     walked = walk(shard, shop, commit)
     offers = {
-        step.row: slots(step.event.attributes)
+        step.row: offer_pairs(step.event.attributes)
         for step in walked.steps
         if step.row is not None and isinstance(step.event, Contact)
     }
-    scores = score(walked.rows, offers, models) if walked.rows else None
+    scores = score(walked.rows, walked.pairs, offers, models) if walked.rows else None
     decider = _Decider(shard, shop, models, commit, scores, walked.rows, offers, now)
     if scores is not None:
         for relation, row in walked.opened:
-            relation.features = scores.packed(row)
+            relation.features, relation.attributes = scores.packed(row), scores.packed_pairs(row)
             relation.churn = scores.values["churn"][row]
             relation.value = scores.values["value"][row]
     for step in walked.steps:
@@ -73,7 +73,7 @@ class _Decider:
         commit: Commit,
         scores: Scores | None,
         rows: list[list[float]],
-        offers: dict[int, list[float]],
+        offers: dict[int, Pairs],
         now: float,
     ) -> None:
         self.shard, self.shop, self.models, self.commit, self.scores, self.now = (
@@ -150,10 +150,10 @@ class _Decider:
 
     def _open(self, campaign: str, decision: str | None, step: Step, treated: bool) -> Pending:
         assert self.scores is not None and step.row is not None  # noqa: S101, PT018 - callers looked
-        offer = self.offers.get(step.row)
-        features = self.scores.packed(step.row) + (_pack_offer(offer) if offer is not None else b"")
-        served = self.scores.values["response"][step.row]
-        return Pending(campaign, decision, step.at, step.at, treated, not treated, features, served)
+        features, served = self.scores.packed(step.row), self.scores.values["response"][step.row]
+        opened = Pending(campaign, decision, step.at, step.at, treated, not treated, features, served)
+        opened.attributes = self.scores.packed_pairs(step.row, self.offers.get(step.row, ()))
+        return opened
 
     @staticmethod
     def _keep(remembered: Remembered, opened: Pending) -> None:
@@ -203,10 +203,6 @@ class _Decider:
         wait = policy.response_days * DAY if trigger.withheld else trigger.expires_at.timestamp() - step.at
         opened.closes_at = step.at + wait + policy.lateness
         self._keep(remembered, opened)
-
-
-def _pack_offer(offer: list[float]) -> bytes:
-    return np.array(offer, dtype="<f2").tobytes()
 
 
 def _finish(shard: Chunk, shop: Shop, walked: Walk, scores: Scores | None, decider: _Decider, commit: Commit) -> None:
@@ -297,7 +293,7 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
     for closed_at, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):
         for task in ("churn", "value"):
             delays.setdefault(task, []).append(closed_at - relation.opened_at)
-        common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features}
+        common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features, "a": relation.attributes}
         churned, amount = int(relation.orders == 0), max(relation.spend_e4, 0) / 10_000
         examples.setdefault("churn", []).append({**common, "y": churned, "served": relation.churn})
         examples.setdefault("value", []).append({**common, "y": amount, "served": relation.value})
@@ -306,6 +302,7 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
         example: dict[str, Any] = {
             "at": pending.opened_at,
             "x": pending.features,
+            "a": pending.attributes,
             "y": int(pending.converted),
             "served": pending.served,
             "campaign": pending.campaign_id,

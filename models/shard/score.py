@@ -1,15 +1,18 @@
 """Second pass: one feature matrix, one prediction a model, and each score's reasons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from models.customers.features import CUSTOMER_FEATURES, NATURAL, OFFER, RESPONSE_FEATURES, pack, scaled
+from models.customers.attributes import Pairs, pack_pairs
+from models.customers.features import NATURAL, pack, scaled
 from models.segmentation import assign
-from models.serving import predict, score_matrix, sigmoid
+from models.serving import predict, score_matrix, score_pairs, sigmoid
 from models.serving_set import PRIORS, ServingSet
 from schemas.serving import LinearModel
 
@@ -17,15 +20,20 @@ Array = NDArray[np.float64]
 TASKS: Final = ("churn", "response", "value")
 _UNIT: Final = 10_000
 _BOUND: Final = 1e9
+LABEL: Final = 48
+"""Characters of an attribute's name and value in an explanation."""
 
 
 class Scores(Struct):
     """All rows of a chunk, scored. `segments` are -1 while unknown."""
 
     features: NDArray[np.float16]
+    pairs: Mapping[int, Pairs]
     values: dict[str, list[float]]
     z: dict[str, Array]
     contributions: dict[str, Array | None]
+    names: dict[str, tuple[str, ...]]
+    said: dict[str, dict[int, list[tuple[str, float]]]]
     bases: dict[str, float]
     segments: list[int]
     models: ServingSet
@@ -34,28 +42,36 @@ class Scores(Struct):
         """Return a row as a pending example keeps it."""
         return pack(self.features[row])
 
+    def packed_pairs(self, row: int, offer: Pairs = ()) -> bytes:
+        """Return a row's attributes, and its offer's, as a pending example keeps them."""
+        return pack_pairs(self.pairs.get(row, ()) + offer)
 
-def score(rows: Sequence[Sequence[float]], offers: dict[int, list[float]], models: ServingSet) -> Scores:
+
+def score(
+    rows: Sequence[Sequence[float]], pairs: Mapping[int, Pairs], offers: Mapping[int, Pairs], models: ServingSet
+) -> Scores:
     """Score every row.
 
     Parameters
     ----------
     rows
-        Natural values and slots, in the order of `CUSTOMER_FEATURES`.
+        Natural values, in the order of `NATURAL`.
+    pairs
+        Attributes of the customer, for rows whose customer has any.
     offers
-        The offer's slots of rows that have one. Elsewhere the model's average offer is assumed.
+        Attributes of the offer, for rows that have one. Elsewhere the average offer is assumed.
     """
-    features = scaled(rows, len(CUSTOMER_FEATURES))
+    features = scaled(rows)
     x = features.astype(np.float64)
-    scores = Scores(features, {}, {}, {}, {}, _segments(x, models), models)
+    scores = Scores(features, pairs, {}, {}, {}, {}, {}, {}, _segments(x, models), models)
     for task in TASKS:
-        model: LinearModel | None = getattr(models, task)
-        matrix = x if task != "response" or model is None else _with_offers(x, offers, model)
-        _score_task(scores, task, model, matrix)
+        _score_task(scores, task, getattr(models, task), x, offers if task == "response" else None)
     return scores
 
 
-def _score_task(scores: Scores, task: str, model: LinearModel | None, x: Array) -> None:
+def _score_task(
+    scores: Scores, task: str, model: LinearModel | None, x: Array, offers: Mapping[int, Pairs] | None
+) -> None:
     n = len(x)
     if model is None:
         prior = PRIORS[task]
@@ -63,17 +79,44 @@ def _score_task(scores: Scores, task: str, model: LinearModel | None, x: Array) 
         scores.bases[task], scores.contributions[task] = base, None
         scores.z[task], scores.values[task] = np.full(n, base), [prior] * n
         return
-    z, contributions = score_matrix(model, x)
+    z, contributions = score_matrix(model, _columns(model, x))
+    scores.names[task] = model.features
+    scores.said[task] = _add_pairs(model, z, scores.pairs, offers) if model.keys else {}
     scores.bases[task], scores.z[task], scores.contributions[task] = model.intercept, z, contributions
     scores.values[task] = [predict(model, one) for one in z.tolist()]
 
 
-def _with_offers(x: Array, offers: dict[int, list[float]], model: LinearModel) -> Array:
-    usual = np.array(model.mean[len(CUSTOMER_FEATURES) :])
-    matrix = np.hstack([x, np.broadcast_to(usual, (len(x), len(OFFER)))])
-    for row, offer in offers.items():
-        matrix[row, len(CUSTOMER_FEATURES) :] = np.array(offer, dtype=np.float16)
+def _columns(model: LinearModel, x: Array) -> Array:
+    """Columns as the model names them; one that is no more stands at its mean, and so adds nothing."""
+    if model.features == NATURAL:
+        return x
+    places = {name: place for place, name in enumerate(NATURAL)}
+    matrix = np.empty((len(x), len(model.features)))
+    for column, name in enumerate(model.features):
+        matrix[:, column] = x[:, places[name]] if name in places else model.mean[column]
     return matrix
+
+
+def _add_pairs(
+    model: LinearModel, z: Array, pairs: Mapping[int, Pairs], offers: Mapping[int, Pairs] | None
+) -> dict[int, list[tuple[str, float]]]:
+    """Add to `z`, in place, what attributes bring; return it by row, with names."""
+    if offers is not None:
+        usual = np.full(len(z), model.usual_offer)
+        usual[list(offers)] = 0.0
+        z += usual
+    owners = [(row, pair) for row, some in pairs.items() for pair in some]
+    if offers is not None:
+        owners += [(row, pair) for row, some in offers.items() for pair in some]
+    if not owners:
+        return {}
+    rows, keys = [row for row, _ in owners], [pair.key for _, pair in owners]
+    sums, effects = score_pairs(model, rows, keys, [pair.value for _, pair in owners], len(z))
+    z += sums
+    said: dict[int, list[tuple[str, float]]] = {}
+    for (row, pair), effect in zip(owners, effects.tolist(), strict=True):
+        said.setdefault(row, []).append((pair.label, effect))
+    return said
 
 
 def _segments(x: Array, models: ServingSet) -> list[int]:
@@ -100,7 +143,7 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
     contributions = scores.contributions[task]
     if contributions is None:
         return [f'"{task}":[{base / _UNIT!r},[],0.0]'] * len(rows)
-    names = RESPONSE_FEATURES if task == "response" else CUSTOMER_FEATURES
+    names, said = scores.names[task], scores.said[task]
     units = np.rint(np.clip(contributions[rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64)
     z = np.rint(np.clip(scores.z[task][rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64).tolist()
     sizes = np.abs(units)
@@ -109,11 +152,29 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
     sizes[index, first] = -1
     second = sizes.argmax(axis=1)
     one, two = units[index, first].tolist(), units[index, second].tolist()
-    return [
-        f'"{task}":[{base / _UNIT!r},[["{names[i]}",{a / _UNIT!r}],["{names[j]}",{b / _UNIT!r}]],'
-        f"{(total - base - a - b) / _UNIT!r}]"
-        for i, j, a, b, total in zip(first.tolist(), second.tolist(), one, two, z, strict=True)
+    tops = [
+        [(names[i], a), (names[j], b)] for i, j, a, b in zip(first.tolist(), second.tolist(), one, two, strict=True)
     ]
+    if said:
+        tops = [_with_said(top, said.get(row)) for top, row in zip(tops, rows.tolist(), strict=True)]
+    return [
+        f'"{task}":[{base / _UNIT!r},[[{_quoted(i)},{a / _UNIT!r}],[{_quoted(j)},{b / _UNIT!r}]],'
+        f"{(total - base - a - b) / _UNIT!r}]"
+        for ((i, a), (j, b)), total in zip(tops, z, strict=True)
+    ]
+
+
+def _with_said(tops: list[tuple[str, int]], said: list[tuple[str, float]] | None) -> list[tuple[str, int]]:
+    if said is None:
+        return tops
+    units = [(label[:LABEL], round(min(max(effect, -_BOUND), _BOUND) * _UNIT)) for label, effect in said]
+    return sorted(tops + units, key=lambda top: -abs(top[1]))[: len(tops)]
+
+
+@lru_cache(maxsize=4_096)
+def _quoted(name: str) -> str:
+    """An attribute's name is whatever a shop calls it."""
+    return msgspec.json.encode(name.encode("utf-8", "replace").decode()).decode()
 
 
 def from_scale(task: str, z: float) -> float:

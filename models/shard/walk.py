@@ -18,7 +18,8 @@ from models.customers.advance import (
     silence_at,
     with_id,
 )
-from models.customers.features import NATURAL, natural, slots
+from models.customers.attributes import Pairs, customer_pairs
+from models.customers.features import NATURAL, natural
 from models.policy import DAY
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
@@ -51,6 +52,7 @@ class Walk(Struct):
 
     steps: list[Step] = field(default_factory=list)
     rows: list[list[float]] = field(default_factory=list)
+    pairs: dict[int, Pairs] = field(default_factory=dict)
     opened: list[tuple[Relation, int]] = field(default_factory=list)
     closed: list[tuple[float, str, Relation]] = field(default_factory=list)
     drawn: list[list[float]] = field(default_factory=list)
@@ -134,7 +136,9 @@ class _Walker:
         event: Event | None = None,
     ) -> int:
         state = who.state
-        row = natural(state, at, self.policy.currency) + slots(state.attributes)
+        row = natural(state, at, self.policy.currency)
+        if state.attributes:
+            self.walk.pairs[len(self.walk.rows)] = customer_pairs(state.attributes)
         step = Step(customer, who, at, time, kind, cause, event, len(self.walk.rows))
         if kind in self.asked:
             step.consent = {channel: agreed for channel, (agreed, _) in state.consent.items()}

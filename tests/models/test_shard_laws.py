@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.campaigns.campaign import parse
-from models.customers.features import CUSTOMER_FEATURES, NATURAL, RESPONSE_FEATURES
+from models.customers.attributes import customer_pairs, offer_pairs
+from models.customers.features import NATURAL
 from models.order import in_order
 from models.policy import DAY, Policy
 from models.segmentation.clusters import FEATURES
@@ -45,16 +46,21 @@ def linear(task, names, link, seed):
     draw = np.random.default_rng(seed)
     width = len(names)
     weights = tuple(draw.normal(0, 0.5, width).tolist())
+    pairs = customer_pairs({"country": ("DE", 0.0), "age": (41.0, 0.0)}) + offer_pairs({"discount": 10.0})
+    keys = sorted({pair.key for pair in pairs} | {0b01})
     return LinearModel(
         task=task, version="7", features=names, mean=(0.5,) * width, scale=(1.7,) * width, clip=5.0,
         weights=weights, intercept=0.3, link=link, cap=1e6,
+        keys=tuple(keys), key_mean=(2.0,) * len(keys), key_scale=(0.7,) * len(keys), usual_offer=0.11,
+        key_weights=tuple(draw.normal(0, 0.5, len(keys)).tolist()),
+        key_present=tuple(draw.normal(0, 0.5, len(keys)).tolist()),
     )  # fmt: skip
 
 
 MODELS = ServingSet(
-    linear("response", RESPONSE_FEATURES, "logit", 1),
-    linear("churn", CUSTOMER_FEATURES, "logit", 2),
-    linear("value", CUSTOMER_FEATURES, "log1p", 3),
+    linear("response", NATURAL, "logit", 1),
+    linear("churn", NATURAL, "logit", 2),
+    linear("value", NATURAL, "log1p", 3),
     Segments(
         version="1", features=FEATURES, mean=(0.0,) * 5, scale=(1.0,) * 5, best=1,
         centres=((0.0, 0.5, 1.0, 0.0, 0.0), (3.0, 1.5, 4.0, 3.0, 1.0)), names=("small", "big"), sizes=(1, 1),
@@ -62,7 +68,7 @@ MODELS = ServingSet(
 )  # fmt: skip
 
 
-def event_of(kind, common, sale, engaged):
+def event_of(kind, common, sale, engaged, number):
     match kind:
         case "p":
             return Purchase(**common, **sale)
@@ -77,7 +83,11 @@ def event_of(kind, common, sale, engaged):
         case "u":
             return Unsubscribed(**common, **engaged)
         case "x":
-            return Customer(**common, attributes={"country": "DE"}, consent={"email": True})
+            return Customer(
+                **common,
+                attributes={"country": ["DE", "FR", None][number % 3], "age": number + 0.3, "vip": True},
+                consent={"email": True},
+            )
         case "f":
             return Forgotten(**common)
         case _:
@@ -105,7 +115,7 @@ def histories(draw):
             "lines": (Line(product_id="p", quantity=number + 1, unit_price=2.5),),
         }
         engaged = {"campaign_id": draw(st.sampled_from(["spring", "hello"])), "channel": "email"}
-        found.append(event_of(kind, common, sale, engaged))
+        found.append(event_of(kind, common, sale, engaged, number))
     return found
 
 

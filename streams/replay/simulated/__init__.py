@@ -10,10 +10,9 @@ from itertools import count, islice
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.events import Event
-from streams.replay.simulated.clock import Clock
+from streams.replay.simulated.clock import START, Clock
 from streams.replay.simulated.people import people
 from streams.replay.simulated.process import Process
 from streams.replay.simulated.truth import Truth
@@ -21,6 +20,7 @@ from streams.replay.simulated.world import SEGMENTS
 from streams.replay.simulated.write import Hear, Writer
 
 DAYS: Final = 540
+__all__ = ["DAYS", "SEGMENT_NAMES", "START", "Simulation", "Truth"]
 SEGMENT_NAMES: Final = tuple(segment.name for segment in SEGMENTS)
 
 
@@ -61,12 +61,8 @@ class Simulation:
         self.wanted, self.seed, self.days = events, seed, days
         self.clock = Clock()
         self.people = people(np.random.default_rng([seed, 0]), customers, events, days, self.clock)
-        self.truth = Truth(self.people, self.clock)
-        self.flip_days = np.array([(flips or {}).get(name, np.iinfo(np.int64).max) for name in SEGMENT_NAMES])
-
-    def flipped(self, day: int) -> NDArray[np.bool_]:
-        """Which segments answer the other way round on a day, shape (segments,)."""
-        return np.asarray(self.flip_days <= day)
+        flip_days = np.array([(flips or {}).get(name, np.iinfo(np.int64).max) for name in SEGMENT_NAMES])
+        self.truth = Truth(self.people, self.clock, flip_days)
 
     def events(self, hear: Hear | None = None) -> Iterator[Event]:
         """All events, from the first, each time it is called.
@@ -80,7 +76,7 @@ class Simulation:
 
     def _endless(self, hear: Hear | None) -> Iterator[Event]:
         draw = np.random.default_rng([self.seed, 1])
-        process = Process(self.people, self.clock, draw, self.flipped)
+        process = Process(self.people, self.clock, draw, self.truth.flipped)
         writer = Writer(self.people, process, draw, self.days)
         for number in count():
             yield from writer.write(number, process.day(number), hear)

@@ -20,7 +20,10 @@ _EVENTS_A_CONTACT: Final = 1.75
 
 
 class People(Struct):
-    """Arrays over customers, in the order of their arrival. Times in ms or shop days since the start."""
+    """Arrays over customers, in the order of their arrival. Times in ms or shop days since the start.
+
+    `pace` is how much more often everybody buys than the segments say.
+    """
 
     segment: Ints
     level: Ints
@@ -34,6 +37,7 @@ class People(Struct):
     consents: NDArray[np.bool_]
     contact_rate: float
     anonymous_rate: float
+    pace: float = 1.0
 
     def __len__(self) -> int:
         return len(self.born)
@@ -93,6 +97,7 @@ def _set_pace(found: People, came: Floats, events: int, days: int, clock: Clock)
     left = max(events - 2.0 * len(found), 0.05 * events)
     usual = bought * per_purchase + asked * _EVENTS_A_CONTACT
     pace = (left - asked * _EVENTS_A_CONTACT) / (bought * per_purchase) if left > usual else left / usual
+    found.pace = pace
     found.rate *= pace
     found.contact_rate *= min(pace, 1.0)
     found.anonymous_rate = world.ANONYMOUS * bought * pace / end

@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from streams.replay.simulated import world
-from streams.replay.simulated.clock import DAY_MS, START, Clock
+from streams.replay.simulated.clock import DAY_MS, START, Clock, Ints
 from streams.replay.simulated.people import People, number_of
 
 _START: Final = START.timestamp()
@@ -43,10 +44,16 @@ class Truth:
     ----------
     people, clock
         Of the simulation.
+    flip_days
+        Day from which each segment answers the other way round, shape (segments,).
     """
 
-    def __init__(self, people: People, clock: Clock) -> None:
-        self.people, self.clock = people, clock
+    def __init__(self, people: People, clock: Clock, flip_days: Ints) -> None:
+        self.people, self.clock, self.flip_days = people, clock, flip_days
+
+    def flipped(self, day: int) -> NDArray[np.bool_]:
+        """Which segments answer the other way round on a day, shape (segments,)."""
+        return np.asarray(self.flip_days <= day)
 
     def segment(self, customer_id: str) -> str:
         """Name of the customer's hidden segment."""

@@ -2,28 +2,56 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import Final, NamedTuple
 
 from models.policy import Policy
 from schemas.commit import Arrived, Place, TopicPlace
 
 Inboxes = dict[str, deque[Arrived]]
+MAX_BYTES: Final = 1_000_000
+"""Of records in one chunk: what does not fit is the next one's. A larger record is a chunk of its own."""
+AGREE: Final = 10
+"""So many customers in a row must tell of a time far ahead before it is believed."""
+RECENT: Final = 1_000
+"""The share of refused records is an exponential average over about so many."""
+JUMP: Final = "time_jump"
 
 
 class Item(NamedTuple):
-    """A record whose turn it is. `key` is the newest event time its topic has shown, the record included."""
+    """A record whose turn it is.
+
+    `key` is the newest event time its topic has shown, the record included; `refused` the share of dead letters
+    among the topic's recent records, the record included.
+    """
 
     key: float | None
     arrived: Arrived
+    refused: float = 0.0
 
 
 def judge_jump(arrived: Arrived, place: TopicPlace, policy: Policy) -> None:
     """Refuse a record whose time is too far beyond the shard's, as it was after the topic's last record."""
     if arrived.event is None or arrived.refused or place.limit_from is None:
         return
-    if arrived.at > place.limit_from + policy.max_jump:
+    if arrived.at > place.limit_from + policy.max_jump and not _agreed(arrived.at, place, policy):
         days = (arrived.at - place.limit_from) / 86_400
-        arrived.refused = ("time_jump", f"occurred_at is {days:.0f} days beyond the newest event of this partition")
+        arrived.refused = (JUMP, f"occurred_at is {days:.0f} days beyond the newest event of this partition")
+
+
+def _agreed(at: float, place: TopicPlace, policy: Policy) -> bool:
+    """Whether the last records that were refused for their time were of as many customers, and of about this time."""
+    if len({who for who, _ in place.jumps}) < AGREE:
+        return False
+    times = [at, *(time for _, time in place.jumps)]
+    return max(times) - min(times) <= policy.max_jump
+
+
+def _remember_jump(arrived: Arrived, place: TopicPlace) -> None:
+    assert arrived.event is not None  # noqa: S101 - only a record that was read is refused for its time
+    name = arrived.event.customer_id or ""  # anonymous sales are one customer: nobody knows better
+    who = blake2b(name.encode(), digest_size=8, person=b"jump").digest()
+    place.jumps = (*place.jumps, (who, arrived.at))[-AGREE:]
 
 
 def key_of(arrived: Arrived, place: TopicPlace) -> float | None:
@@ -49,10 +77,11 @@ def in_order(
     Parameters
     ----------
     limit
-        At most so many records.
+        At most so many records, and of so many bytes as one chunk may hold.
     horizon
         Records whose key is at or beyond it stay where they are. None: no horizon.
     """
+    taken = 0
     for _ in range(limit):
         best: tuple[float, str] | None = None
         for topic in inboxes:
@@ -69,11 +98,23 @@ def in_order(
         if best is None or (horizon is not None and best[0] >= horizon):
             return
         topic = best[1]
-        arrived = inboxes[topic].popleft()
-        at = place.topics[topic]
-        at.shown = key_of(arrived, at)
-        at.next = arrived.offset + 1
-        if at.shown is not None:
-            place.time = at.shown if place.time is None else max(place.time, at.shown)
-        at.limit_from = place.time
-        yield Item(at.shown, arrived)
+        size = len(inboxes[topic][0].value or b"")
+        if taken and taken + size > MAX_BYTES:
+            return
+        taken += size
+        yield _take(inboxes[topic].popleft(), place, place.topics[topic], policy)
+
+
+def _take(arrived: Arrived, place: Place, at: TopicPlace, policy: Policy) -> Item:
+    at.shown = key_of(arrived, at)
+    at.next = arrived.offset + 1
+    refused = arrived.event is None or arrived.refused is not None
+    at.refused += (float(refused) - at.refused) / RECENT
+    if arrived.refused is not None and arrived.refused[0] == JUMP:
+        _remember_jump(arrived, at)
+    elif not refused and at.limit_from is not None and arrived.at > at.limit_from + policy.max_jump:
+        at.jumps = ()  # it is believed
+    if at.shown is not None:
+        place.time = at.shown if place.time is None else max(place.time, at.shown)
+    at.limit_from = place.time
+    return Item(at.shown, arrived, at.refused)

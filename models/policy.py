@@ -20,6 +20,8 @@ class Policy(Struct, frozen=True, kw_only=True):
         An event this much older than the newest of its topic is late; outcomes wait as long.
     max_jump
         An event further than this beyond the shard's time is refused.
+    poison_share
+        A topic of whose recent records more than this share were refused stops the shard. 1: never.
     draw_days
         Each customer is drawn once in so many days.
     window_days
@@ -34,6 +36,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     lateness: float = 3_600.0
     max_jump: float = 366 * DAY
+    poison_share: float = 0.5
     draw_days: float = 30.0
     window_days: float = 90.0
     response_days: float = 7.0

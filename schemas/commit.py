@@ -28,11 +28,17 @@ class TopicPlace(Struct):
     """Where a shard stands in one topic. Times are epoch seconds of event time; None: nothing shown yet.
 
     `shown` is the newest event time of the topic, `limit_from` the shard's time after the topic's last record.
+    `refused` is the share of dead letters among its recent records, `jumps` the last records whose time was too
+    far ahead: whose (a hash), and when. `id` and `partitions` are the topic's own, as Kafka tells them.
     """
 
     next: int = 0
     shown: float | None = None
     limit_from: float | None = None
+    refused: float = 0.0
+    jumps: tuple[tuple[bytes, float], ...] = ()
+    id: str = ""
+    partitions: int = 0
 
 
 class Place(Struct):
@@ -40,7 +46,7 @@ class Place(Struct):
 
     `totals` counts what was done since the beginning, exactly: `scored`, `late`, `duplicate`,
     `anonymous`, `forgotten` and `dead_letter` add up to the records read; then `trigger:<campaign>` and
-    `suppressed:<campaign>:<reason>`.
+    `suppressed:<campaign>:<reason>`, and `missing`: records that Kafka no longer had when an operator said to go on.
     """
 
     topics: dict[str, TopicPlace] = field(default_factory=dict)
@@ -90,7 +96,8 @@ class Commit(Struct):
 
     `erased` are customers whose scores go before anything of them is written. `states`, `scores` and
     `timers` are by customer; None removes. A customer's scores are fields of a hash. `examples` are
-    rows by task; the ledger cuts them into records.
+    rows by task; the ledger cuts them into records. `budgets` are contacts by campaign that has a budget:
+    how many this chunk uses, and how many there may be in all. Where less is left nothing is written.
     """
 
     place: Place
@@ -100,4 +107,5 @@ class Commit(Struct):
     timers: dict[str, float | None] = field(default_factory=dict)
     outgoing: list[Outgoing] = field(default_factory=list)
     examples: dict[str, list[object]] = field(default_factory=dict)
+    budgets: dict[str, tuple[int, int]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)

@@ -4,20 +4,22 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import msgpack
 import msgspec
-import redis.asyncio
 from faust.types import TP
 
 from models.league.snapshot import freeze, thaw
 from models.learning import Learning
 from models.sales.series import E4
+from schemas.commit import TopicPlace
 from schemas.segments import encode_segments
 from schemas.serving import encode_model
 from streams.errors import Fenced, Misconfigured, Unavailable
+from streams.held import back_off
+from streams.kafka.logs import Logs
 from streams.kafka.transport import ChunkedApp, make_app
 from streams.metrics import Metrics
 from streams.outgoing import read_examples
@@ -34,11 +36,15 @@ SOONEST: Final = 0.5
 BYTES_PER_SECOND: Final = 1_000_000
 REPORT_EVERY: Final = 5.0
 SNAPSHOT: Final = "all"
+PIECE: Final = 1_000_000
+"""Bytes of a snapshot in one write: a larger one would hold up everybody else's."""
+PIECE_SECONDS: Final = 3_600
+"""What a piece lives without a write that names it."""
 logger = logging.getLogger(__name__)
 
 
 class Taken(msgspec.Struct):
-    """The last entry taken of one shard."""
+    """The last entry taken of one shard and task."""
 
     head: int = 0
     part: int = -1
@@ -63,137 +69,231 @@ def snapshot_key(settings: Settings) -> bytes:
     return file.read_text().encode()
 
 
+class Standing:
+    """The learner as taken: what it has learned, and up to where. Dropped as a whole when it is taken again."""
+
+    def __init__(self, fields: Mapping[str, bytes], learning: Learning, epoch: int) -> None:
+        self.learning, self.epoch = learning, epoch
+        self.head = int(fields["head"])
+        self.log = msgspec.json.decode(fields.get("log", b"{}"), type=TopicPlace)
+        self.saved = self.log.next
+        self.taken = msgspec.json.decode(fields.get("taken", b"{}"), type=dict[str, Taken])
+        self.pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
+        self.published: dict[str, str] = {}
+        self.ready = False  # until sought
+
+    @property
+    def next(self) -> int:
+        """The next offset of `examples`."""
+        return self.log.next
+
+
 class LearningAgent:
     """Everything between `examples` and the published models."""
 
     def __init__(
-        self,
-        settings: Settings,
-        client: redis.asyncio.Redis,
-        ledger: RedisLedger,
-        metrics: Metrics,
-        fail: Callable[[BaseException], None],
+        self, settings: Settings, ledger: RedisLedger, metrics: Metrics, fail: Callable[[BaseException], None]
     ) -> None:
         self.settings, self.ledger, self.metrics, self.fail = settings, ledger, metrics, fail
-        self.client: Any = client
+        self.client: Any = ledger.client
         self.keys = Keys(settings.prefix)
         self.key = snapshot_key(settings)
-        self._take_script = client.register_script(TAKE)
-        self._write_script = client.register_script(WRITE)
+        self._take_script = self.client.register_script(TAKE)
+        self._write_script = self.client.register_script(WRITE)
         self.topic = f"{settings.prefix}examples"
+        broker = settings.given("broker")
         name = f"{settings.prefix}streamscore-learning"
-        self.app: ChunkedApp = make_app(
-            name, settings.given("broker"), str(settings.data / "faust-learning"), self.assigned
-        )
+        self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-learning"), self.given, self.assigned)
         source = self.app.topic(
             self.topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw"
         )
         self.app.agent(source, name="learning")(self._receive)
-        self.learning: Learning | None = None
-        self.head = self.next = self.saved = 0
-        self.taken: dict[int, Taken] = {}
-        self.published: dict[str, str] = {}
+        self.logs = Logs(broker)
+        self.standing: Standing | None = None
+        self.retaking: asyncio.Task[None] | None = None
+        self.stood = 0
+        self._one = asyncio.Lock()  # of taking and saving, so that neither sees half of the other
         self.reported = 0.0
         self.reported_at = -1
         self.wait = SOONEST
         self.heard = time.monotonic()
         self.background: list[asyncio.Task[None]] = []
 
+    @property
+    def learning(self) -> Learning | None:
+        """What is learned; None while the learner is not ours."""
+        return None if self.standing is None else self.standing.learning
+
     async def start(self) -> None:
         """Join the group."""
-        self.background = [asyncio.create_task(self._save_often()), asyncio.create_task(self._measure())]
+        loops = (self._save_often(), self._measure(), self._watch())
+        self.background = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         await self.app.start()
 
     async def stop(self) -> None:
         """Save, and leave the group."""
-        for task in self.background:
+        for task in [*self.background, *([self.retaking] if self.retaking else [])]:
             task.cancel()
         try:
             await self._save()
         except (Fenced, Unavailable) as error:
             logger.warning("Not saved, it will be learned again: %s", error)
         await self.app.stop()
+        await self.logs.stop()
 
-    async def assigned(self, tps: set[TP]) -> dict[TP, int]:
-        """Take the learner, and return where to read on."""
-        self.learning = None
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run; an error that nobody expected acknowledges nothing: the worker stops loudly."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self.fail(error)
+
+    # Assignment.
+
+    def given(self, tps: set[TP]) -> None:
+        """Let go where Kafka has given the topic to another worker."""
         if not tps:
-            return {}
+            self.standing = None
+        elif self.standing is not None:
+            self.standing.ready = False
+
+    async def assigned(self, tps: set[TP]) -> None:
+        """Take the learner unless it is ours already, and read on from where it is."""
+        if not tps:
+            return
         if len(tps) > 1:
             self.fail(Misconfigured(f"{self.topic} must have one partition"))
-            return {}
-        await self._take_patiently()
-        return dict.fromkeys(tps, self.next)
-
-    async def _take_patiently(self) -> None:
-        while True:
-            try:
-                await self._take()
-            except Unavailable as error:
-                logger.warning("The learner cannot be taken yet: %s", error)
-                await asyncio.sleep(1.0)
-            else:
-                return
+            return
+        try:
+            async with self._one:
+                if self.standing is None:
+                    await self._take()
+                await self._seek()
+        except Unavailable as error:
+            logger.warning("The learner cannot be taken yet: %s", error)
+            self._take_again()
+        except Exception as error:  # noqa: BLE001 - as above
+            self.fail(error)
 
     async def _take(self) -> None:
         with redis_errors():
             flat = await self._take_script(keys=[self.keys.learner(PARTITION)], args=[1])
-            body = await self.client.get(self.keys.snapshot(PARTITION, SNAPSHOT))
-        fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+            epoch = self.ledger.server.epoch
+            fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+            pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
+            bodies = await self.client.mget(pieces) if pieces else []
+        if None in bodies:
+            raise Misconfigured(f"a piece of the learner's snapshot is gone from Redis: {pieces}")
         learning = Learning(self.settings.policy)
-        if body is not None:
-            learning.restore(thaw(body, self.key))
-        self.head = int(fields["head"])
-        self.next = self.saved = int(fields.get("next", 0))
-        self.taken = msgspec.json.decode(fields.get("taken", b"{}"), type=dict[int, Taken])
-        self.published = {}
-        self.learning = learning
+        if bodies:
+            learning.restore(thaw(b"".join(bodies), self.key))
+        standing = Standing(fields, learning, epoch)
+        await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
+        self.standing = standing
 
-    async def _start_again(self) -> None:
-        self.learning = None
-        tps = self.app.consumer.assignment()
-        await asyncio.sleep(0.1)
-        await self._take_patiently()
-        for tp in tps:
-            await self.app.consumer.seek(tp, self.next)
+    async def _seek(self) -> None:
+        """Read on from where the learner is. Whoever calls this holds the lock."""
+        standing, tp = self.standing, TP(self.topic, PARTITION)
+        if standing is not None:
+            standing.ready = False
+            standing.ready = await self.app.consumer.go_to({tp: standing.next})
+            self.app.consumer.on_buffer_drop(tp)
+
+    def _start_again(self, standing: Standing, why: object) -> None:
+        if self.standing is standing:
+            logger.warning("The learner starts again: %s", why)
+            self.standing = None
+            self._take_again()
+
+    def _take_again(self) -> None:
+        self.app.consumer.on_buffer_full(TP(self.topic, PARTITION))
+        if self.retaking is None or self.retaking.done():
+            self.retaking = asyncio.create_task(self._guarded(self._retake()))
+
+    async def _retake(self) -> None:
+        """Take the learner again, only if the topic is still ours and Kafka says so too."""
+        tp, attempt = TP(self.topic, PARTITION), 0
+        while self.standing is None:
+            await asyncio.sleep(back_off(attempt))
+            attempt += 1
+            if tp not in self.app.consumer.assignment():
+                return
+            if not await self.app.consumer.confirm({tp: self.stood}):
+                continue
+            async with self._one:
+                if self.standing is not None or tp not in self.app.consumer.assignment():
+                    return
+                try:
+                    await self._take()
+                except Unavailable as error:
+                    logger.warning("The learner cannot be taken, again in %.1f s: %s", back_off(attempt), error)
+                    continue
+                await self._seek()
+
+    async def _watch(self) -> None:
+        """Look for what no event tells: another server, a Faust that has ended. Tell Kafka, for monitors of lag."""
+        reported = 0.0
+        while True:
+            await asyncio.sleep(0.25)
+            if self.app.crashed:
+                raise self.app.crash_reason or RuntimeError("Faust has ended")
+            standing, now = self.standing, time.monotonic()
+            if standing is None:
+                continue
+            self.stood = standing.saved
+            if standing.epoch != self.ledger.server.epoch:
+                self._start_again(standing, "Redis was restarted, or is another one")
+            elif now > reported + REPORT_EVERY:
+                reported = now
+                await self.app.consumer.confirm({TP(self.topic, PARTITION): standing.saved})
+
+    # Records.
 
     async def _receive(self, stream: Any) -> None:
         async for event in stream.events():
-            tp, records = event.message.tp, event.value
-            thread = self.app.consumer._thread  # noqa: SLF001 - ours
-            if self.learning is None or records.answer.seeks != thread.seeks[tp]:
+            tp, records, standing = event.message.tp, event.value, self.standing
+            if standing is None:
+                self.app.consumer.on_buffer_full(tp)  # until it is taken
                 continue
-            if records.answer.before != self.next:
-                await self._start_again()
+            if not standing.ready or records.answer.seeks != self.app.consumer.seeks(tp):
+                continue
+            if records.answer.before != standing.next or records[0].offset < standing.next:
+                self._start_again(standing, "what came does not follow what is here")
                 continue
             try:
-                await self._learn(records)
+                await self._learn(standing, records)
             except Unavailable as error:
-                logger.warning("The learner starts again: %s", error)
-                await self._start_again()
+                self._start_again(standing, error)
             except Exception as error:  # noqa: BLE001 - an error of ours acknowledges nothing: stop loudly
                 self.fail(error)
                 return
 
-    async def _learn(self, records: Any) -> None:
+    async def _learn(self, standing: Standing, records: Any) -> None:
         read = [_origin(record) for record in records]
         lineages = await self.ledger.lineages({origin[0] for origin in read})
+        if self.ledger.server.epoch != standing.epoch:
+            raise Unavailable("redis: it was restarted, or is another one")
+        if self.standing is not standing or not standing.ready:
+            return  # taken again meanwhile: these come again
         for record, (shard, head, part) in zip(records, read, strict=True):
-            taken = self.taken.setdefault(shard, Taken())
-            if self.learning is not None and is_new(taken, head, part, lineages[shard]):
+            task = record.key.decode()
+            taken = standing.taken.setdefault(f"{shard}:{task}", Taken())
+            if is_new(taken, head, part, lineages[shard]):
                 task, rows = read_examples(record.value)
-                self.learning.take(task, rows)
+                standing.learning.take(task, rows)
                 self.metrics.learned.labels(task).inc(len(rows))
                 taken.head, taken.part = head, part
-            self.next = record.offset + 1
-        self.next = records.answer.after
+        standing.log.next = records.answer.after
         self.heard = time.monotonic()
 
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            answer = self.app.consumer.answers.get(TP(self.topic, PARTITION)) if self.learning is not None else None
-            lags = {} if answer is None else {("examples", PARTITION): max(answer.end - self.next, 0)}
+            standing = self.standing
+            answer = self.app.consumer.answers.get(TP(self.topic, PARTITION))
+            lags = {}
+            if standing is not None and answer is not None:
+                lags["examples", PARTITION] = max(answer.end - standing.next, 0)
             self.metrics.lagging(lags, ["examples"])
 
     # Saving and publishing.
@@ -201,64 +301,87 @@ class LearningAgent:
     async def _save_often(self) -> None:
         while True:
             await asyncio.sleep(self.wait)
+            standing = self.standing
             try:
                 await self._save()
             except (Fenced, Unavailable) as error:
-                logger.warning("The learner starts again: %s", error)
-                await self._start_again()
-            except Exception as error:  # noqa: BLE001 - as above
-                self.fail(error)
-                return
+                if standing is not None:
+                    self._start_again(standing, error)
 
     async def _save(self) -> None:
-        learning, now = self.learning, time.monotonic()
-        if learning is None:
-            return
-        rest = now > self.heard + 1.0 and self.reported_at != self.next
-        due = now > self.reported + REPORT_EVERY and self.reported_at != self.next
-        if self.next == self.saved and not rest:
-            return
-        commands = self._models(learning) + self._shown(learning)
-        if rest or due:
+        """Write what was learned, up to where, and what it makes of the models: at once or not at all."""
+        async with self._one:
+            standing, now = self.standing, time.monotonic()
+            if standing is None:
+                return
+            rest = now > self.heard + 1.0 and self.reported_at != standing.next
+            due = now > self.reported + REPORT_EVERY and self.reported_at != standing.next
+            if standing.next == standing.saved and not rest:
+                return
+            await self._write(standing, with_report=rest or due)
+
+    async def _write(self, standing: Standing, *, with_report: bool) -> None:
+        # All is put together before anything is waited for: what is learned meanwhile is the next one's.
+        learning, upto, log = standing.learning, standing.next, msgspec.json.encode(standing.log)
+        commands, versions = self._models(standing)
+        commands += self._shown(learning)
+        learner = self.keys.learner(PARTITION)
+        if with_report:
             report = learning.report()
             self.metrics.learning(learning, report)
-            commands.append(
-                [
-                    "HSET",
-                    self.keys.learner(PARTITION),
-                    "report",
-                    msgspec.json.encode(report),
-                    "reported",
-                    str(self.next),
-                ]
-            )
-            self.reported, self.reported_at = now, self.next
-        snapshot = freeze(learning.state(), self.key)
-        taken = msgspec.json.encode(self.taken)
-        commands += [
-            ["SET", self.keys.snapshot(PARTITION, SNAPSHOT), snapshot],
-            ["HSET", self.keys.learner(PARTITION), "next", str(self.next), "taken", taken],
-        ]
-        upto = self.next
-        payload = msgpack.packb(commands, use_bin_type=False)
+            commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
+            self.reported, self.reported_at = time.monotonic(), upto
+        snapshot, taken = freeze(learning.state(), self.key), msgspec.json.encode(standing.taken)
+        by = secrets.token_hex(8)
+        pieces = {
+            f"{self.keys.snapshot(PARTITION, SNAPSHOT)}:{by}:{n}": snapshot[begin : begin + PIECE]
+            for n, begin in enumerate(range(0, len(snapshot), PIECE))
+        }
+        commands.append(["HSET", learner, "log", log, "taken", taken, "pieces", msgspec.json.encode(list(pieces))])
+        if standing.pieces:
+            commands.append(["UNLINK", *standing.pieces])
         with redis_errors():
-            done, head = await self._write_script(keys=[self.keys.learner(PARTITION)], args=[self.head, payload])
-        if not done:
-            raise Fenced(f"the learner's head is {int(head)}, not {self.head}")
-        self.head, self.saved = int(head), upto
-        self.wait = max(SOONEST, len(payload) / BYTES_PER_SECOND)
+            for name, piece in pieces.items():
+                await self.client.set(name, piece, ex=PIECE_SECONDS)  # until the write names it
+        size = await self._write_fenced(standing, [commands, list(pieces)], by)
+        standing.saved, standing.pieces = upto, list(pieces)
+        standing.published |= versions
+        self.wait = max(SOONEST, (size + len(snapshot)) / BYTES_PER_SECOND)
 
-    def _models(self, learning: Learning) -> list[list[Any]]:
-        models = learning.serving()
+    async def _write_fenced(self, standing: Standing, payload: list[Any], by: str) -> int:
+        """Run the script; on a lost reply look whether it ran. Returns the bytes sent."""
+        learner, body = self.keys.learner(PARTITION), msgpack.packb(payload, use_bin_type=False)
+        if standing.epoch != self.ledger.server.epoch:
+            raise Unavailable("redis: it was restarted, or is another one")
+        lost: Exception
+        try:
+            with redis_errors():
+                done, head = await self._write_script(keys=[learner], args=[standing.head, body, by])
+        except Unavailable as error:
+            done, lost = 0, error
+        else:
+            lost = Fenced(f"the learner's head is not {standing.head} any more, or a piece is gone: {head!r}")
+        if done != 1:
+            with redis_errors():
+                head, last = await self.client.hmget(learner, "head", "by")
+            if last is None or last.decode() != by:
+                raise lost
+        standing.head = int(head)
+        return len(body)
+
+    def _models(self, standing: Standing) -> tuple[list[list[Any]], dict[str, str]]:
+        """Commands that publish what has changed, and its versions."""
+        models = standing.learning.serving()
         commands: list[list[Any]] = []
+        versions: dict[str, str] = {}
         for task in ("response", "churn", "value", "segments"):
             model = getattr(models, task)
-            if model is None or self.published.get(task) == model.version:
+            if model is None or standing.published.get(task) == model.version:
                 continue
             body = encode_segments(model) if task == "segments" else encode_model(model)
             commands += [["SET", self.keys.model(task), body], ["HSET", self.keys.models, task, model.version]]
-            self.published[task] = model.version
-        return commands
+            versions[task] = model.version
+        return commands, versions
 
     def _shown(self, learning: Learning) -> list[list[Any]]:
         """Sales series and segments, as users read them."""

@@ -10,21 +10,27 @@ from schemas.state import Remembered
 
 
 class Hold(Struct):
-    """A shard as taken. `head` is the number of its last write; without it nobody can write."""
+    """A shard as taken. `head` is the number of its last write; without it nobody can write.
+
+    `epoch` says which server it was taken on: on another one it is worth nothing.
+    """
 
     partition: int
     head: int
     place: Place
+    epoch: int = 0
 
 
 class Loaded(Struct):
     """What is remembered of the customers asked for and of those whose timer is due.
 
-    `until` is the due time of the last timer that fits where there are more; None where all do.
+    `until` is the due time of the last timer that fits where there are more; None where all do. `spent` are
+    contacts so far by campaign, of those asked for.
     """
 
     customers: dict[str, Remembered | None] = field(default_factory=dict)
     until: float | None = None
+    spent: dict[str, int] = field(default_factory=dict)
 
 
 class Entry(Struct, frozen=True):
@@ -47,22 +53,29 @@ class Ledger(Protocol):
     async def take(self, partition: int) -> Hold:
         """Take a shard: who held it before is fenced. Raises `Unavailable`."""
 
-    async def load(self, partition: int, customers: Iterable[str], due: float | None, limit: int) -> Loaded:
-        """Read customers, and at most `limit` whose timer is due at `due` or before. Raises `Unavailable`."""
+    async def load(
+        self, partition: int, customers: Iterable[str], due: float | None, limit: int, budgets: Sequence[str] = ()
+    ) -> Loaded:
+        """Read customers, at most `limit` whose timer is due at `due` or before, and what of budgets is spent.
 
-    async def commit(self, hold: Hold, commit: Commit) -> None:
-        """Write a chunk and move `hold` on.
+        Raises `Unavailable`.
+        """
+
+    async def commit(self, hold: Hold, commit: Commit) -> list[Entry]:
+        """Write a chunk and move `hold` on. Returns what it put into the outbox.
 
         Raises
         ------
         Fenced
             The head is not what this hold last wrote. Nothing was written.
+        BudgetExceeded
+            Less is left of a budget than the chunk uses. Nothing was written, and the hold is as good as before.
         Unavailable
             It is not known whether it was written: take the shard again.
         """
 
-    async def outbox(self, partition: int, limit: int) -> list[Entry]:
-        """Return the oldest entries that are not trimmed, in order."""
+    async def outbox(self, partition: int, limit: int | None = None) -> list[Entry]:
+        """Return the oldest entries that are not trimmed, in order; all of them without a limit."""
 
     async def trim(self, partition: int, entries: Sequence[Entry]) -> None:
         """Remove entries that Kafka has acknowledged, by name."""

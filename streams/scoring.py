@@ -1,54 +1,35 @@
-"""The scoring agent: shards of this worker, their chunks, their commits, and what they send on."""
+"""The scoring agent: which shards are this worker's, and what they read."""
 
 import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 from faust.types import TP
 
 from models.shard import Shop
 from schemas.codec import INPUT_TOPICS
-from schemas.commit import Arrived, Commit
+from schemas.commit import Arrived
 from streams.admit import admit
 from streams.errors import Fenced, Misconfigured, Unavailable
+from streams.held import Held, back_off
+from streams.kafka.logs import Logs
 from streams.kafka.producer import Relay
 from streams.kafka.transport import ChunkedApp, make_app
 from streams.metrics import Metrics
 from streams.redis.ledger import RedisLedger
 from streams.redis.models import EVERY, ModelFeed
 from streams.settings import Settings
-from streams.shard import Shard
+from streams.shard import Done, Shard
 
-FULL, LOW = 4_000, 1_000
-"""Records of one topic in an inbox: at the first it is paused, below the second resumed."""
-LOOK: Final = 0.02
-"""Seconds between looks for the end of a topic, which brings no record."""
-TICK: Final = 1.0
-BACK_OFF: Final = (0.1, 0.3, 1.0, 3.0)
+PATIENCE: Final = 10.0
+"""Seconds that a topic is waited for without a word."""
+REPORT: Final = 5.0
+"""Seconds between commits of offsets to Kafka, for monitors of lag."""
+FINISH: Final = 2.5
 logger = logging.getLogger(__name__)
-
-
-class Held:
-    """A shard in work: where its topics stand, and its two tasks."""
-
-    def __init__(self, shard: Shard) -> None:
-        self.shard = shard
-        self.next = {topic: at.next for topic, at in shard.hold.place.topics.items()}
-        self.full: set[str] = set()
-        self.wake, self.sent = asyncio.Event(), asyncio.Event()
-        self.sent.set()  # what an earlier holder left in the outbox is sent first
-        self.tasks: list[asyncio.Task[None]] = []
-        self.heard = time.monotonic()
-        self.ticked = 0.0
-        self.waiting_since: dict[str, float] = {}
-
-    def stop(self) -> None:
-        """Cancel both tasks; a commit on its way is fenced by the next holder."""
-        for task in self.tasks:
-            task.cancel()
 
 
 class Scoring:
@@ -72,10 +53,13 @@ class Scoring:
         self.settings, self.shop, self.ledger, self.feed = settings, shop, ledger, feed
         self.metrics, self.fail = metrics, fail
         self.held: dict[int, Held] = {}
+        self.retaking: dict[int, asyncio.Task[None]] = {}
+        self.stood: dict[int, dict[TP, int]] = {}
+        self.seeking = asyncio.Lock()
         broker = settings.given("broker")
         name = f"{settings.prefix}streamscore-scoring"
-        self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-scoring"), self.assigned)
-        self.relay = Relay(broker, settings.prefix)
+        self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-scoring"), self.given, self.assigned)
+        self.relay, self.logs = Relay(broker, settings.prefix), Logs(broker)
         topics = [settings.prefix + topic for topic in INPUT_TOPICS]
         source = self.app.topic(*topics, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
         self.app.agent(source, name="scoring")(self._receive)
@@ -85,193 +69,158 @@ class Scoring:
         """Join the group. Raises `Unavailable`."""
         await self.feed.look()
         await self.relay.start()
-        self.background = [asyncio.create_task(self._follow_models()), asyncio.create_task(self._measure())]
+        loops = (self._follow_models(), self._measure(), self._report(), self._watch())
+        self.background = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         await self.app.start()
 
     async def stop(self) -> None:
-        """Leave the group, let go of all shards."""
-        for task in self.background:
+        """Finish the chunks in work, leave the group, let go of all shards."""
+        for task in [*self.background, *self.retaking.values()]:
             task.cancel()
-        for held in self.held.values():
-            held.stop()
+        await asyncio.gather(*(held.finish(FINISH) for held in self.held.values()))
         await self.app.stop()
         await self.relay.stop()
+        await self.logs.stop()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run; an error that nobody expected acknowledges nothing: the worker stops loudly."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self.fail(error)
 
     # Assignment.
 
-    async def assigned(self, tps: set[TP]) -> dict[TP, int]:
-        """Take every shard that Kafka gives to this worker; returns where to read from."""
+    def given(self, tps: set[TP]) -> None:
+        """Let go of shards that Kafka has given to others. What stays reads nothing until it has sought."""
+        numbers = {tp.partition for tp in tps}
+        for number in [number for number in self.held if number not in numbers]:
+            self._drop(number)
         for held in self.held.values():
-            held.stop()
-        self.held.clear()
+            held.ready = False
+
+    async def assigned(self, tps: set[TP]) -> None:
+        """Take what is new, keep what stays with head and memory, and seek to where each one's inboxes end."""
         topics = defaultdict(set)
         for tp in tps:
             topics[tp.partition].add(tp)
-        places: dict[TP, int] = {}
         for number, some in topics.items():
             if len(some) != len(INPUT_TOPICS):
                 names = sorted(tp.topic for tp in some)
                 self.fail(Misconfigured(f"shard {number} is torn: this worker was given only {names} of it"))
-                return {}
-            held = await self._take_patiently(number)
-            places |= {tp: held.next[self._topic(tp)] for tp in some}
-        return places
+                return
+        async with self.seeking:
+            new = [number for number in topics if number not in self.held]
+            await asyncio.gather(*(self._take_or_later(number) for number in new))
+            for number in topics:
+                if number in self.held:
+                    await self._seek(self.held[number])
 
-    async def _take_patiently(self, number: int) -> Held:
-        attempt = 0
-        while True:
-            try:
-                return await self._take(number)
-            except Unavailable as error:
-                wait = BACK_OFF[min(attempt, len(BACK_OFF) - 1)]
-                logger.warning("Shard %d cannot be taken, again in %.1f s: %s", number, wait, error)
-                attempt += 1
-                await asyncio.sleep(wait)
+    async def _take_or_later(self, number: int) -> None:
+        try:
+            await self._take(number)
+        except Unavailable as error:
+            logger.warning("Shard %d cannot be taken yet: %s", number, error)
+            self._take_again(number)
+        except Exception as error:  # noqa: BLE001 - stop loudly
+            self.fail(error)
 
-    async def _take(self, number: int) -> Held:
+    async def _take(self, number: int) -> None:
         hold = await self.ledger.take(number)
-        held = Held(Shard(hold, self.ledger, self.shop, self.settings.chunk_size))
+        shard = Shard(hold, self.ledger, self.shop, self.settings.chunk_size)
+        lost = await self.logs.check(hold.place.topics, number, self.settings)
+        if lost:
+            hold.place.totals["missing"] = hold.place.totals.get("missing", 0) + lost
+        left = await self.ledger.outbox(number)
+        held = Held(shard, left, self.settings, self.app.consumer)
         self.held[number] = held
-        held.tasks = [asyncio.create_task(self._work(held)), asyncio.create_task(self._send(held))]
+        held.tasks = [
+            asyncio.create_task(self._guarded(self._work(held))),
+            asyncio.create_task(self._guarded(held.send(self.relay, self.ledger))),
+        ]
+
+    async def _seek(self, held: Held) -> None:
+        """Read on from where the inboxes end. Whoever calls this holds `seeking`."""
+        held.ready = False
+        if await self.app.consumer.go_to(held.places()):
+            held.ready = True
+            for tp in held.places():
+                self.app.consumer.on_buffer_drop(tp)
+
+    def _drop(self, number: int) -> Held:
+        held = self.held.pop(number)
+        held.cancel()
+        self.stood[number] = held.handled()
         return held
 
-    async def _start_again(self, held: Held) -> None:
-        """A chunk ended without a known commit: read the place, seek; unless Kafka has given the shard away."""
-        number = held.shard.hold.partition
-        if self.held.get(number) is not held:
-            return
-        del self.held[number]
-        for task in held.tasks:
-            if task is not asyncio.current_task():
-                task.cancel()
-        mine = [tp for tp in self.app.consumer.assignment() if tp.partition == number]
-        if len(mine) != len(INPUT_TOPICS):
-            return
-        await asyncio.sleep(BACK_OFF[0])
-        if number in self.held:
-            return
-        again = await self._take_patiently(number)
-        for tp in mine:
-            self.app.consumer.on_buffer_drop(tp)
-            await self.app.consumer.seek(tp, again.next[self._topic(tp)])
+    def _start_again(self, held: Held, why: object) -> None:
+        """End a shard whose chunk ended without a known commit, or whose records do not follow."""
+        if self.held.get(held.number) is held:
+            logger.warning("Shard %d starts again: %s", held.number, why)
+            self._drop(held.number)
+            self._take_again(held.number)
 
-    def _topic(self, tp: TP) -> str:
-        return str(tp.topic).removeprefix(self.settings.prefix)
+    def _take_again(self, number: int) -> None:
+        for tp in self._tps(number):
+            self.app.consumer.on_buffer_full(tp)
+        if number not in self.retaking or self.retaking[number].done():
+            self.retaking[number] = asyncio.create_task(self._guarded(self._retake(number)))
 
-    # Records.
+    async def _retake(self, number: int) -> None:
+        """Take a shard again, only if it is in the present assignment and Kafka says so too."""
+        attempt = 0
+        while number not in self.held:
+            await asyncio.sleep(back_off(attempt))
+            attempt += 1
+            mine = self._tps(number)
+            if not mine <= self.app.consumer.assignment():
+                return
+            stood = self.stood.get(number, dict.fromkeys(mine, 0))
+            if not await self.app.consumer.confirm(stood):
+                continue
+            async with self.seeking:
+                if number in self.held or not mine <= self.app.consumer.assignment():
+                    return
+                try:
+                    await self._take(number)
+                except Unavailable as error:
+                    logger.warning("Shard %d, again in %.1f s: %s", number, back_off(attempt), error)
+                    continue
+                await self._seek(self.held[number])
+
+    def _tps(self, number: int) -> set[TP]:
+        return {TP(self.settings.prefix + topic, number) for topic in INPUT_TOPICS}
+
+    # Records and work.
 
     async def _receive(self, stream: Any) -> None:
         async for event in stream.events():
             tp, records = event.message.tp, event.value
             held = self.held.get(tp.partition)
-            if held is None or records.answer.seeks != self.app.consumer._thread.seeks[tp]:  # noqa: SLF001 - ours
+            if held is None:
+                self.app.consumer.on_buffer_full(tp)  # until it is taken
                 continue
-            topic = self._topic(tp)
-            if records.answer.before != held.next[topic]:
-                logger.warning("%s-%d does not follow what is here: the shard starts again", tp.topic, tp.partition)
-                await self._start_again(held)
+            if not held.ready or records.answer.seeks != self.app.consumer.seeks(tp):
                 continue
-            partitions = self.shop.partitions
-            held.shard.receive(admit(_arrived(record, topic, tp.partition), partitions) for record in records)
-            held.next[topic] = records.answer.after
-            held.heard = time.monotonic()
-            if len(held.shard.inboxes[topic]) > FULL:
-                held.full.add(topic)
-                self.app.consumer.on_buffer_full(tp)
-            held.wake.set()
-
-    def _answered(self, held: Held, topic: str) -> bool:
-        """Whether the broker has no more of a topic than has arrived here."""
-        consumer = self.app.consumer
-        tp = TP(self.settings.prefix + topic, held.shard.hold.partition)
-        answer = consumer.answers.get(tp)
-        thread = consumer._thread  # noqa: SLF001 - ours
-        if answer is None or answer.seeks != thread.seeks[tp] or answer.after < answer.end:
-            return False
-        return bool(held.next[topic] == thread.reached[tp])
-
-    # Work.
+            topic = str(tp.topic).removeprefix(self.settings.prefix)
+            arrived = [admit(_arrived(record, topic, tp.partition), self.shop.partitions) for record in records]
+            if not held.receive(topic, records.answer, arrived):
+                self._start_again(held, f"{tp.topic}: what came does not follow what is here")
 
     async def _work(self, held: Held) -> None:
         try:
-            while True:
-                try:
-                    await asyncio.wait_for(held.wake.wait(), LOOK)
-                except TimeoutError:
-                    pass
-                held.wake.clear()
-                while await self._step(held):
-                    self._resume(held)
-        except asyncio.CancelledError:
-            raise
+            await held.work(lambda: self.feed.current, self._account)
         except (Fenced, Unavailable) as error:
-            logger.warning("Shard %d starts again: %s", held.shard.hold.partition, error)
-            asyncio.ensure_future(self._start_again(held))  # noqa: RUF006 - it outlives this task
-        except BaseException as error:  # noqa: BLE001 - an error of ours acknowledges nothing: stop loudly
-            self.fail(error)
+            self._start_again(held, error)
 
-    async def _step(self, held: Held) -> bool:
-        began = time.perf_counter()
-        idle, tick = self._quiet(held)
-        models, clock = self.feed.current, self._now(held)
-        done = await held.shard.step(lambda topic: self._answered(held, topic), models, clock, idle=idle, tick=tick)
-        if done is None:
-            return False
-        self._account(*done, time.perf_counter() - began)
-        if done[0].outgoing or done[0].examples:
-            held.sent.set()
-        return bool(done[1])
-
-    def _quiet(self, held: Held) -> tuple[bool, float | None]:
-        """Whether all topics have been at their ends for a while, and where time has moved to meanwhile."""
-        if held.shard.waiting or not all(self._answered(held, topic) for topic in INPUT_TOPICS):
-            return False, None
-        now = time.monotonic()
-        tick = None
-        if self.settings.clock == "wall" and now >= held.ticked + TICK:
-            held.ticked, tick = now, time.time() - self.settings.lateness_seconds
-        return now >= held.heard + self.settings.idle_after_seconds, tick
-
-    def _now(self, held: Held) -> float:
-        if self.settings.clock == "wall":
-            return time.time() - self.settings.lateness_seconds
-        at = held.shard.hold.place.time
-        return float("-inf") if at is None else at
-
-    def _account(self, commit: Commit, records: list[Arrived], seconds: float) -> None:
-        self.metrics.committed(commit)
+    def _account(self, done: Done, seconds: float) -> None:
+        self.metrics.committed(done.commit)
         self.metrics.commit.observe(seconds)
-        if records:
-            self.metrics.chunk.observe(len(records))
+        if done.records:
+            self.metrics.chunk.observe(len(done.records))
         now = time.time()
-        for record in records:
+        for record in done.records:
             self.metrics.event_to_score.observe(max(now - record.sent_at, 0.0))
-
-    def _resume(self, held: Held) -> None:
-        for topic in [topic for topic in held.full if len(held.shard.inboxes[topic]) < LOW]:
-            held.full.discard(topic)
-            self.app.consumer.on_buffer_drop(TP(self.settings.prefix + topic, held.shard.hold.partition))
-
-    # What leaves.
-
-    async def _send(self, held: Held) -> None:
-        number = held.shard.hold.partition
-        try:
-            while True:
-                await held.sent.wait()
-                held.sent.clear()
-                while entries := await self.ledger.outbox(number, 1_000):
-                    await self.relay.send(number, entries)
-                    await self.ledger.trim(number, entries)
-                if not held.shard.waiting:
-                    await self.ledger.flush(number)
-        except asyncio.CancelledError:
-            raise
-        except Unavailable as error:
-            logger.warning("Shard %d starts again: %s", number, error)
-            asyncio.ensure_future(self._start_again(held))  # noqa: RUF006 - it outlives this task
-        except BaseException as error:  # noqa: BLE001 - as above
-            self.fail(error)
 
     # Around it.
 
@@ -281,10 +230,39 @@ class Scoring:
                 await self.feed.look()
             except Unavailable as error:
                 logger.warning("Models cannot be read, the present ones go on: %s", error)
-            except Exception as error:  # noqa: BLE001 - a model that cannot be read must not be guessed at
-                self.fail(error)
-                return
             await asyncio.sleep(EVERY)
+
+    async def _watch(self) -> None:
+        """Look for what no event tells: another server, a topic that does not answer, a Faust that has ended."""
+        looked = 0.0
+        while True:
+            await asyncio.sleep(0.25)
+            if self.app.crashed:
+                raise self.app.crash_reason or RuntimeError("Faust has ended")
+            for held in list(self.held.values()):
+                if held.shard.hold.epoch != self.ledger.server.epoch:
+                    self._start_again(held, "Redis was restarted, or is another one")
+            now = time.monotonic()
+            waits = [(held, topic) for held in self.held.values() for topic in held.waited_for(now, PATIENCE)]
+            if waits and now > looked + PATIENCE:
+                looked = now
+                for held, topic in waits:
+                    logger.warning("%s-%d is waited for: the broker does not answer", topic, held.number)
+                    await self._look_at_logs(held)
+
+    async def _look_at_logs(self, held: Held) -> None:
+        try:
+            if not await self.logs.fits(held.shard.hold.place.topics, held.number, self.settings):
+                self._start_again(held, "its topics have changed")  # taking it says how, and what to do
+        except Unavailable as error:
+            logger.warning("Kafka cannot be asked about shard %d: %s", held.number, error)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT)
+            places = {tp: offset for held in self.held.values() for tp, offset in held.handled().items()}
+            if places:
+                await self.app.consumer.confirm(places)
 
     async def _measure(self) -> None:
         while True:
@@ -292,16 +270,13 @@ class Scoring:
             self.metrics.lagging(self._lags(), INPUT_TOPICS)
             now = time.monotonic()
             self.metrics.waited({tp: now - since for tp, since in self._waits(now)})
-            try:
-                self.metrics.pending(sum([await self.ledger.pending(number) for number in list(self.held)]))
-            except Unavailable:
-                continue  # what it was before is the newest that is known; `streamscore_ready` says so
+            self.metrics.pending(sum(len(held.outbox) for held in self.held.values()))
 
     def _lags(self) -> dict[tuple[str, int], float]:
         lags: dict[tuple[str, int], float] = {}
         for number, held in self.held.items():
             for topic in INPUT_TOPICS:
-                answer = self.app.consumer.answers.get(TP(self.settings.prefix + topic, number))
+                answer = self.app.consumer.answers.get(held.tp(topic))
                 if answer is not None:
                     lags[topic, number] = max(answer.end - held.shard.hold.place.topics[topic].next, 0)
         return lags
@@ -309,12 +284,9 @@ class Scoring:
     def _waits(self, now: float) -> Iterator[tuple[tuple[str, int], float]]:
         """Topics of the shards here, and since when they are waited for: now, where they are not."""
         for number, held in self.held.items():
+            held.waited_for(now, PATIENCE)
             for topic in INPUT_TOPICS:
-                blocked = held.shard.waiting and not held.shard.inboxes[topic] and not self._answered(held, topic)
-                since = held.waiting_since.setdefault(topic, now) if blocked else now
-                if not blocked:
-                    held.waiting_since.pop(topic, None)
-                yield (topic, number), since
+                yield (topic, number), held.waiting_since.get(topic, now)
 
     def missing(self) -> list[str]:
         """Return what keeps this worker from being ready, in words."""
@@ -324,10 +296,9 @@ class Scoring:
         now = time.monotonic()
         taken = [f"shard {number} is not taken yet" for number in sorted(given - self.held.keys())]
         return taken + [
-            f"{topic}-{number} has been waited for {now - since:.0f} s"
+            f"{topic}-{number} has been waited for {now - held.waiting_since[topic]:.0f} s"
             for number, held in self.held.items()
-            for topic, since in held.waiting_since.items()
-            if now - since > 10
+            for topic in held.waited_for(now, PATIENCE)
         ]
 
 

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     clock: Annotated[str, Field(pattern="^(wall|events)$")] = "wall"
     lateness_seconds: Annotated[float, Field(ge=0)] = 3_600.0
     max_jump_days: Annotated[float, Field(gt=0)] = 366.0
+    poison_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    on_missing: Annotated[str, Field(pattern="^(stop|go_on)$")] = "stop"
     idle_after_seconds: Annotated[float, Field(gt=0)] = 60.0
     draw_days: Annotated[float, Field(gt=0)] = 30.0
     window_days: Annotated[float, Field(gt=0)] = 90.0
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
             timezone=self.timezone,
             lateness=self.lateness_seconds,
             max_jump=self.max_jump_days * DAY,
+            poison_share=self.poison_share,
             draw_days=self.draw_days,
             window_days=self.window_days,
             response_days=self.response_days,

@@ -2,15 +2,28 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 import msgspec
 
-from models.order import in_order
+from models.order import Item, in_order
 from models.serving_set import ServingSet
 from models.shard import Chunk, Shop, handle
 from schemas.codec import INPUT_TOPICS
 from schemas.commit import Arrived, Commit, Place, TopicPlace
-from streams.ledger import Hold, Ledger
+from streams.errors import BudgetExceeded, Flood
+from streams.ledger import Entry, Hold, Ledger, Loaded
+
+STORED_TICK: Final = 10.0
+"""Seconds of event time: a tick at which nothing is due is stored when time has moved so far since the last."""
+
+
+class Done(NamedTuple):
+    """A chunk that is committed."""
+
+    commit: Commit
+    records: list[Arrived]
+    entries: list[Entry]
 
 
 class Shard:
@@ -27,7 +40,8 @@ class Shard:
         for topic in INPUT_TOPICS:
             hold.place.topics.setdefault(topic, TopicPlace())
         self.inboxes: dict[str, deque[Arrived]] = {topic: deque() for topic in INPUT_TOPICS}
-        self.told_idle = False
+        self.budgets = tuple(shop.budgets)
+        self.told: tuple[float | None, bool] | None = None
 
     @property
     def waiting(self) -> int:
@@ -47,7 +61,8 @@ class Shard:
         *,
         idle: bool = False,
         tick: float | None = None,
-    ) -> tuple[Commit, list[Arrived]] | None:
+        tell: bool = False,
+    ) -> Done | None:
         """Handle the next chunk and commit it. None where there is nothing to do.
 
         Parameters
@@ -58,31 +73,80 @@ class Shard:
             The topics have been at their ends for a while: others need not wait for this shard.
         tick
             Move the shard's time to here, in epoch seconds, if there is no record. None: leave it.
+        tell
+            It is time to tell the learner where the shard stands, if that has changed.
+
+        Raises
+        ------
+        Flood
+            Too many of a topic's recent records were refused. Nothing was written.
+        Fenced, Unavailable
+            As the ledger says. The shard must be taken again.
         """
-        before = _copy(self.hold.place)
+        before = self.hold.place
         place = _copy(before)
         items = list(in_order(self.inboxes, place, self.shop.policy, answered, self.chunk_size))
-        newly_idle = idle and not items and not self.told_idle
-        ticking = not items and tick is not None and place.time is not None and tick > place.time
-        if not items and not newly_idle and not ticking:
+        self._look_for_flood(items)
+        idle = idle and not items
+        until = tick if not items and tick is not None and place.time is not None and tick > place.time else None
+        stands = place.time if until is None else until, idle
+        changed = self.told is None or idle != self.told[1]
+        telling = changed if items else (idle and changed) or (tell and stands != self.told)
+        if not items and not telling and until is None:
             return None
-        until = tick if ticking else None
-        horizon = until if until is not None else place.time
-        wanted = {item.arrived.event.customer_id for item in items if item.arrived.event is not None}
-        wanted.discard(None)
-        loaded = await self.ledger.load(self.hold.partition, wanted, horizon, self.chunk_size)  # type: ignore[arg-type]
+        loaded = await self._load(items, until if until is not None else place.time)
+        if not items and not telling and not loaded.customers and until < (before.time or 0.0) + STORED_TICK:  # type: ignore[operator]
+            return None
         if loaded.until is not None:  # more timers are due than one commit may hold: records beyond them wait
             until = loaded.until
             for item in reversed(items):
                 self.inboxes[item.arrived.topic].appendleft(item.arrived)
             place = _copy(before)
             items = list(in_order(self.inboxes, place, self.shop.policy, _yes, len(items), until))
-        chunk = Chunk(self.hold.partition, before.time, place, items, loaded.customers, until, newly_idle)
-        commit = handle(chunk, self.shop, models, now)
-        await self.ledger.commit(self.hold, commit)
-        if items or newly_idle:
-            self.told_idle = newly_idle
-        return commit, [item.arrived for item in items]
+        done = await self._commit(items, place, loaded, models, now, until=until, idle=idle, tell=telling)
+        if "sales" in done.commit.examples:
+            self.told = done.commit.place.time, idle
+        return done
+
+    async def _commit(
+        self,
+        items: list[Item],
+        place: Place,
+        loaded: Loaded,
+        models: ServingSet,
+        now: float,
+        *,
+        until: float | None,
+        idle: bool,
+        tell: bool,
+    ) -> Done:
+        began, n = self.hold.place.time, self.hold.partition
+        while True:
+            chunk = Chunk(n, began, _copy(place), items, loaded.customers, until, idle, tell, loaded.spent)
+            commit = handle(chunk, self.shop, models, now)
+            try:
+                entries = await self.ledger.commit(self.hold, commit)
+            except BudgetExceeded:  # another shard was faster: decide again, with what is left
+                loaded = await self._load(items, commit.place.time)
+                continue
+            return Done(commit, [item.arrived for item in items], entries)
+
+    async def _load(self, items: Iterable[Item], due: float | None) -> Loaded:
+        wanted = {item.arrived.event.customer_id: None for item in items if item.arrived.event is not None}
+        wanted.pop(None, None)
+        return await self.ledger.load(self.hold.partition, wanted, due, self.chunk_size, self.budgets)  # type: ignore[arg-type]
+
+    def _look_for_flood(self, items: Iterable[Item]) -> None:
+        limit = self.shop.policy.poison_share
+        for item in items:
+            if item.refused > limit:
+                one = item.arrived
+                reason = ": ".join(one.refused) if one.refused else "undecodable"
+                raise Flood(
+                    f"more than {limit:.0%} of the recent records of {one.topic}-{one.partition} cannot be used, the "
+                    f"last at offset {one.offset} ({reason}). Nothing more of it is taken. Look at the dead letters, "
+                    "mend what sends them; or set STREAMSCORE_POISON_SHARE=1 to let all of them go there"
+                )
 
 
 def _yes(_topic: str) -> bool:

@@ -15,7 +15,7 @@ from streams.kafka.reach import reach as reach_kafka
 from streams.kafka.topics import ensure_topics
 from streams.learning import LearningAgent
 from streams.metrics import Metrics, Only
-from streams.redis.client import check_settings, connect
+from streams.redis.client import Server, check_settings, connect
 from streams.redis.client import reach as reach_redis
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
@@ -26,6 +26,7 @@ from streams.web import Web
 
 PATIENCE: Final = 2.0
 """Seconds that Redis and Kafka have to answer when somebody asks whether the worker is ready."""
+STOP_SECONDS = 9.0
 logger = logging.getLogger(__name__)
 
 
@@ -46,16 +47,17 @@ class Worker:
         self.ended: asyncio.Event = asyncio.Event()
         self.error: BaseException | None = None
         self.metrics = Metrics(only)
-        self.client = connect(settings.given("redis"))
+        server = Server()
+        self.client = connect(settings.given("redis"), server)
         keys = Keys(settings.prefix)
-        ledger = RedisLedger(self.client, keys)
+        ledger = RedisLedger(self.client, keys, server)
         self.scoring: Scoring | None = None
         self.learning: LearningAgent | None = None
         if only != "learning":
             feed = ModelFeed(self.client, keys, Learning(settings.policy).serving())
             self.scoring = Scoring(settings, make_shop(settings), ledger, feed, self.metrics, self.fail)
         if only != "scoring":
-            self.learning = LearningAgent(settings, self.client, ledger, self.metrics, self.fail)
+            self.learning = LearningAgent(settings, ledger, self.metrics, self.fail)
         self.web = Web(self.metrics, self.missing, settings.metrics_host, settings.metrics_port)
 
     def fail(self, error: BaseException) -> None:
@@ -106,12 +108,15 @@ class Worker:
                 started(self)
             await self.ended.wait()
         finally:
-            for agent in reversed(agents):
-                try:
-                    await asyncio.wait_for(agent.stop(), 10)
-                except TimeoutError:
-                    logger.warning("%s did not stop in time", type(agent).__name__)
+            await asyncio.gather(*map(_stop_in_time, agents))
             await self.web.stop()
             await self.client.aclose()
         if self.error is not None:
             raise self.error
+
+
+async def _stop_in_time(agent: Scoring | LearningAgent) -> None:
+    try:
+        await asyncio.wait_for(agent.stop(), STOP_SECONDS)
+    except TimeoutError:
+        logger.warning("%s did not stop in time", type(agent).__name__)

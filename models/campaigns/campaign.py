@@ -64,7 +64,8 @@ class CampaignFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `hold_out` is the share of customers never contacted, in [0, 1], drawn by `salt`: another salt
     draws other customers. `value` is what a response is worth and `cost` what a contact costs, both
-    in the shop's currency; with a cost, a contact must be expected to bring it in.
+    in the shop's currency; with a cost, a contact must be expected to bring it in. `budget` is how many
+    contacts there may be in all, over all shards and for ever; controls use none of it.
     """
 
     id: Id
@@ -82,6 +83,7 @@ class CampaignFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     salt: Annotated[str, Meta(max_length=64)] = ""
     value: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
     cost: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    budget: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
 
 
 class Campaign(Struct, frozen=True):

@@ -100,4 +100,4 @@ def about(amount: float) -> str:
         return "0"
     power = 10.0 ** math.floor(math.log10(amount))
     step = min(STEPS, key=lambda step: abs(math.log(amount / (step * power))))
-    return f"{step * power:.0f}"
+    return f"{step * power:.12g}"

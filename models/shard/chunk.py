@@ -1,6 +1,6 @@
 """What one call of the heart is about."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -17,6 +17,11 @@ class Shop(Struct, frozen=True):
     policy: Policy
     campaigns: Sequence[Campaign] = ()
     partitions: int = 1
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Contacts that there may be in all, by campaign that has a budget."""
+        return {one.id: one.spec.budget for one in self.campaigns if one.spec.budget is not None}
 
 
 class Chunk(Struct):
@@ -36,6 +41,10 @@ class Chunk(Struct):
         Timers fire up to this time, in epoch seconds, if no item moves the shard's time further. None: none.
     idle
         The topics are at their ends, and have been for a while.
+    tell
+        Tell the learner where the shard stands, whatever else happens.
+    spent
+        Contacts so far, over all shards, by campaign that has a budget.
     """
 
     partition: int
@@ -45,3 +54,5 @@ class Chunk(Struct):
     customers: dict[str, Remembered | None] = field(default_factory=dict)
     until: float | None = None
     idle: bool = False
+    tell: bool = False
+    spent: Mapping[str, int] = field(default_factory=dict)

@@ -87,6 +87,8 @@ class _Decider:
         self.offers = offers
         self.rows = rows
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
+        self.budgets = shop.budgets
+        self.spent = frozenset(name for name in self.budgets if not self._left(name))
         self.matured: list[tuple[float, str, Pending]] = []
         self.last: dict[str, Step] = {}
         self.moves: Counter[int] = Counter()
@@ -180,7 +182,7 @@ class _Decider:
             consent=step.consent or {},
             unsubscribed=step.unsubscribed,
         )
-        triggers, suppressions = campaigns.decide(self.shop.campaigns, moment, contacts, self.now)
+        triggers, suppressions = campaigns.decide(self.shop.campaigns, moment, contacts, self.now, self.spent)
         for trigger in triggers:
             self._emit(trigger, step, remembered)
         counts = self.commit.counts
@@ -198,11 +200,23 @@ class _Decider:
         counts = self.commit.counts
         if not trigger.withheld:
             counts.triggers[trigger.campaign_id] = counts.triggers.get(trigger.campaign_id, 0) + 1
+            self._use_budget(trigger.campaign_id)
         opened = self._open(trigger.campaign_id, trigger.id, step, not trigger.withheld)
         policy = self.shop.policy
         wait = policy.response_days * DAY if trigger.withheld else trigger.expires_at.timestamp() - step.at
         opened.closes_at = step.at + wait + policy.lateness
         self._keep(remembered, opened)
+
+    def _left(self, campaign: str) -> int:
+        used, _ = self.commit.budgets.get(campaign, (0, 0))
+        return max(self.budgets[campaign] - self.shard.spent.get(campaign, 0) - used, 0)
+
+    def _use_budget(self, campaign: str) -> None:
+        if campaign in self.budgets:
+            used, limit = self.commit.budgets.get(campaign, (0, self.budgets[campaign]))
+            self.commit.budgets[campaign] = used + 1, limit
+            if not self._left(campaign):
+                self.spent |= {campaign}
 
 
 def _finish(shard: Chunk, shop: Shop, walked: Walk, scores: Scores | None, decider: _Decider, commit: Commit) -> None:
@@ -313,8 +327,14 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
     moves = {str(segment): change for segment, change in sorted(decider.moves.items()) if change}
     if walked.drawn or moves:
         examples["segments"] = [{"drawn": walked.drawn, "moves": moves}]
-    if walked.sales or shard.idle:
+    if walked.sales or shard.tell or _another_day(shard.began, commit.place.time, shop):
         sold = [[series, day, amount] for (series, day), amount in sorted(walked.sales.items())]
         standing = {"partition": shard.partition, "partitions": shop.partitions}
-        today = None if commit.place.time is None else commit.place.time
-        examples["sales"] = [{"sold": sold, "time": today, "idle": shard.idle, **standing}]
+        examples["sales"] = [{"sold": sold, "time": commit.place.time, "idle": shard.idle, **standing}]
+
+
+def _another_day(before: float | None, after: float | None, shop: Shop) -> bool:
+    if before is None or after is None:
+        return before != after
+    zone = shop.policy.zone
+    return datetime.fromtimestamp(before, zone).date() != datetime.fromtimestamp(after, zone).date()

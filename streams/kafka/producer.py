@@ -1,5 +1,6 @@
 """Our producers. All partition by murmur2, as Kafka's Java client does."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 import aiokafka
 import aiokafka.errors
 import kafka
+import msgspec
 from kafka.errors import KafkaError
 
 from models.partition import partition_of
@@ -126,15 +128,32 @@ class Relay:
         await self.producer.stop()
 
     async def send(self, partition: int, entries: Sequence[Entry]) -> None:
-        """Send entries of one shard, oldest first; those of one commit together. Raises `Unavailable`."""
+        """Send entries of one shard, oldest first; return when all are acknowledged. Raises `Unavailable`.
+
+        The next commit's go when this one's are acknowledged. Within one, those of one topic and key go one by one:
+        a failed record must not be overtaken by its next, for the learner takes the later one as the last.
+        """
+        for _, commit in groupby(entries, key=lambda entry: entry.head):
+            lines: dict[tuple[str, bytes | None], list[Entry]] = {}
+            for entry in commit:
+                lines.setdefault(_line(entry), []).append(entry)
+            await asyncio.gather(*(self._send_one_by_one(partition, line) for line in lines.values()))
+
+    async def _send_one_by_one(self, partition: int, entries: Sequence[Entry]) -> None:
         try:
-            for _, some in groupby(entries, key=lambda entry: entry.head):
-                # The next commit's when this one's are acknowledged; within one, idempotence keeps the order.
-                answers = [await self._send(partition, entry) for entry in some]
-                for answer in answers:
-                    await answer
+            for entry in entries:
+                await self._send_whole_or_bodiless(partition, entry)
         except aiokafka.errors.KafkaError as error:
-            raise Unavailable(f"kafka: {error}") from error
+            raise Unavailable(f"kafka: {error!r}") from error
+
+    async def _send_whole_or_bodiless(self, partition: int, entry: Entry) -> None:
+        try:
+            await (await self._send(partition, entry))
+        except aiokafka.errors.MessageSizeTooLargeError:
+            if entry.record.topic != "dead-letters":
+                raise
+            bodiless = msgspec.structs.replace(entry.record, value=None)  # its headers say where the record lies
+            await (await self._send(partition, msgspec.structs.replace(entry, record=bodiless)))
 
     async def _send(self, partition: int, entry: Entry) -> Any:
         record = entry.record
@@ -149,3 +168,9 @@ class Relay:
         numbers = await self.producer.partitions_for(topic)
         to = partition_of(record.key, len(numbers)) if record.key is not None else None
         return await self.producer.send(topic, record.value, record.key, partition=to, headers=headers)
+
+
+def _line(entry: Entry) -> tuple[str, bytes | None]:
+    """What must stay in order: the examples of a task. Others are known by what they say of themselves."""
+    record = entry.record
+    return (record.topic, record.key) if record.topic == "examples" else (record.topic, entry.name.encode())

@@ -3,32 +3,40 @@
 Each override is there for something that Faust or aiokafka does otherwise; see `docs/adr/0003-faust.md`.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import faust
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.transports import SchedulingStrategyT
 
 FETCH_WAIT_MS = 50
 """Faust waits 1500: a drained partition then waits behind the one fetch in flight a broker."""
-Assigned = Callable[[set[TP]], Awaitable[dict[TP, int]]]
+CONFIRM_SECONDS = 5.0
+ALL_PAUSED = 0.005
+"""Seconds to the next look when every partition is paused. Faust sleeps a whole one."""
+Assigned = Callable[[set[TP]], Awaitable[None]]
+Given = Callable[[set[TP]], None]
 
 
 class Answer(NamedTuple):
     """What one poll found of one partition, read in one step in the consumer's thread.
 
     `before` is where the last poll that brought records ended, `after` the position now, `end` the last
-    stable offset, `seeks` how many seeks there had been.
+    stable offset, `seeks` how many seeks there had been, `at` when the broker said so, in epoch seconds.
     """
 
     before: int
     after: int
     end: int
     seeks: int
+    at: float = 0.0
 
 
 class Records(list[Any]):
@@ -58,7 +66,8 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             state, mine = assignment.state_value(tp), TP(tp.topic, tp.partition)
             if state is None or state._position is None or state.lso is None or mine not in self.reached:
                 continue
-            answer = answers[mine] = Answer(self.reached[mine], state._position, state.lso, self.seeks[mine])
+            at = (state.timestamp or 0) / 1000
+            answer = answers[mine] = Answer(self.reached[mine], state._position, state.lso, self.seeks[mine], at)
             if tp in fetched:
                 polled[tp] = Records(fetched[tp])
                 polled[tp].answer = answer
@@ -71,6 +80,22 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._consumer.seek(tp, offset)
         self.reached[tp] = offset
         self.seeks[tp] += 1
+
+    async def confirm(self, offsets: dict[TP, int]) -> bool:
+        """Commit offsets to Kafka. False: it is away, or no longer gives all of these partitions to us."""
+        mine = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        try:
+            await asyncio.wait_for(self._ensure_consumer().commit(mine), CONFIRM_SECONDS)
+        except (KafkaError, TimeoutError):
+            return False
+        return True
+
+    def highwater(self, tp: TP) -> int:
+        """Faust asks for its statistics, also of a partition just lost, and would end there."""
+        try:
+            return int(super().highwater(tp))
+        except (KafkaError, AssertionError, KeyError, AttributeError, TypeError):
+            return 0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -150,9 +175,39 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         """On every assignment: the place in Redis is the truth, not what was committed to Kafka."""
-        places = await self.app.assigned(set(self.assignment()))
-        for tp, offset in places.items():
-            await self._seek(tp, offset)
+        await self.app.assigned(set(self.assignment()))
+
+    def seeks(self, tp: TP) -> int:
+        """How often was sought in a partition."""
+        return int(self._thread.seeks[tp])
+
+    def reached(self, tp: TP) -> int | None:
+        """Where the last poll that brought records ended."""
+        reached: int | None = self._thread.reached.get(tp)
+        return reached
+
+    async def go_to(self, places: dict[TP, int]) -> bool:
+        """Seek. False: a partition is no longer ours, and an assignment is on its way."""
+        try:
+            for tp, offset in places.items():
+                await self._seek(tp, offset)
+        except (KafkaError, KeyError, AttributeError):
+            return False
+        return True
+
+    async def confirm(self, offsets: dict[TP, int]) -> bool:
+        """Commit offsets to Kafka, for monitors, and to know that it still gives these partitions to us."""
+        return bool(await self._thread.call_thread(self._thread.confirm, offsets))
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002 - Faust's
+        """Commit nothing of what Faust counts: it counts what is in our inboxes, which is not handled yet."""
+        return False
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if self.flow_active and not self._get_active_partitions():
+            await asyncio.sleep(ALL_PAUSED)
+            return {}, self._get_active_partitions()
+        return await super()._wait_next_records(timeout)
 
 
 class _Transport(driver.Transport):  # type: ignore[misc]
@@ -160,15 +215,20 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 
 
 class ChunkedApp(faust.App):  # type: ignore[misc]
-    """A Faust app that asks `assigned` for the place of every partition it is given."""
+    """A Faust app that tells what it is given, and lets `assigned` seek."""
 
     assigned: Assigned
+    given: Given
+
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.given(assigned)  # also where it is nothing: no seek follows then
+        await super()._on_partitions_assigned(assigned, generation_id)
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
 
 
-def make_app(name: str, broker: str, folder: str, assigned: Assigned) -> ChunkedApp:
+def make_app(name: str, broker: str, folder: str, given: Given, assigned: Assigned) -> ChunkedApp:
     """Return an app with raw topics and without web, tables or offsets of its own.
 
     Parameters
@@ -177,8 +237,10 @@ def make_app(name: str, broker: str, folder: str, assigned: Assigned) -> Chunked
         The consumer group.
     folder
         Where Faust may write.
+    given
+        Told all partitions of every new assignment, also of an empty one.
     assigned
-        Given all partitions of a new assignment, returns the offset to read each from.
+        Given all partitions that are ours, seeks. Called on every assignment, and sometimes in between.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     app = ChunkedApp(
@@ -197,5 +259,5 @@ def make_app(name: str, broker: str, folder: str, assigned: Assigned) -> Chunked
         broker_session_timeout=10,
         broker_heartbeat_interval=2,
     )
-    app.assigned = assigned
+    app.given, app.assigned = given, assigned
     return app

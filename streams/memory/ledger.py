@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from schemas.commit import Commit, Place
 from schemas.state import decode_remembered
-from streams.errors import Fenced
+from streams.errors import BudgetExceeded, Fenced
 from streams.ledger import Entry, Hold, Loaded
 from streams.outgoing import records
 
@@ -28,6 +28,7 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.shards: dict[int, _Shard] = {}
         self.scores: dict[str, dict[str, str]] = {}
+        self.spent: dict[str, int] = {}
 
     async def take(self, partition: int) -> Hold:
         """Take a shard."""
@@ -35,10 +36,12 @@ class MemoryLedger:
         shard.head += 1
         return Hold(partition, shard.head, msgspec.msgpack.decode(shard.place, type=Place))
 
-    async def load(self, partition: int, customers: Iterable[str], due: float | None, limit: int) -> Loaded:
+    async def load(
+        self, partition: int, customers: Iterable[str], due: float | None, limit: int, budgets: Sequence[str] = ()
+    ) -> Loaded:
         """Read customers, and who is due."""
         shard = self.shards[partition]
-        loaded = Loaded()
+        loaded = Loaded(spent={name: self.spent.get(name, 0) for name in budgets})
         for customer in customers:
             body = shard.states.get(customer)
             loaded.customers[customer] = None if body is None else decode_remembered(body)
@@ -61,11 +64,16 @@ class MemoryLedger:
             heappush(shard.heap, (at, customer))
         return [(at, customer) for customer, at in found.items()]
 
-    async def commit(self, hold: Hold, commit: Commit) -> None:
+    async def commit(self, hold: Hold, commit: Commit) -> list[Entry]:
         """Write a chunk."""
         shard = self.shards[hold.partition]
         if shard.head != hold.head:
             raise Fenced(f"shard {hold.partition} has moved on")
+        for name, (used, limit) in commit.budgets.items():
+            if self.spent.get(name, 0) + used > limit:
+                raise BudgetExceeded(name)
+        for name, (used, _) in commit.budgets.items():
+            self.spent[name] = self.spent.get(name, 0) + used
         for customer in commit.erased:
             self.scores.pop(customer, None)
         for customer, body in commit.states.items():
@@ -85,13 +93,13 @@ class MemoryLedger:
                 shard.due[customer] = due
                 heappush(shard.heap, (due, customer))
         shard.head += 1
-        for part, record in enumerate(records(commit)):
-            entry = Entry(shard.head, part, hold.head, record)
-            shard.outbox[entry.name] = entry
+        entries = [Entry(shard.head, part, hold.head, record) for part, record in enumerate(records(commit))]
+        shard.outbox |= {entry.name: entry for entry in entries}
         shard.place = msgspec.msgpack.encode(commit.place)
         hold.head, hold.place = shard.head, commit.place
+        return entries
 
-    async def outbox(self, partition: int, limit: int) -> list[Entry]:
+    async def outbox(self, partition: int, limit: int | None = None) -> list[Entry]:
         """Return the oldest entries."""
         outbox = self.shards[partition].outbox
         return [outbox[name] for name in sorted(outbox)[:limit]]

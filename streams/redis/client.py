@@ -3,24 +3,61 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import redis
 import redis.asyncio
+import redis.exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from streams.errors import Misconfigured, Unavailable
 
 _AWAY: Final = ("OOM", "READONLY", "LOADING", "NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
-TIMEOUT: Final = 10.0
+TIMEOUT: Final = 5.0
+_IDENTITY: Final = ("run_id", "master_replid")
 
 
-def connect(url: str) -> redis.asyncio.Redis:
+class Server:
+    """Which server a client speaks with. `epoch` grows when another one answers, or the same after a restart.
+
+    It may then have forgotten its last writes: who remembers them must start anew from what it has.
+    """
+
+    def __init__(self) -> None:
+        self.identity: tuple[str, ...] | None = None
+        self.epoch = 0
+
+    async def greet(self, connection: Any) -> None:
+        """Look who answers, on every new connection, before anything else is sent on it.
+
+        Raises
+        ------
+        redis.ConnectionError
+            It is another one than before. What was about to be sent was meant for that one.
+        """
+        await connection.on_connect()
+        await connection.send_command("INFO")
+        try:
+            info = dict(line.split(":", 1) for line in _text(await connection.read_response()).split() if ":" in line)
+        except redis.exceptions.NoPermissionError:
+            raise Misconfigured("the user of Redis must be allowed to ask for INFO (+info)") from None
+        identity = tuple(info.get(name, "") for name in _IDENTITY)
+        known, self.identity = self.identity, identity
+        if known not in (None, identity):
+            self.epoch += 1
+            raise redis.ConnectionError("it was restarted, or another server answers: start anew from what it has")
+
+
+def connect(url: str, server: Server | None = None) -> redis.asyncio.Redis:
     """Make a client that never repeats a command by itself: a repeated commit would be fenced by its own head."""
     try:
         return redis.asyncio.Redis.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            redis_connect_func=(server or Server()).greet,
         )
     except ValueError as error:
         raise Misconfigured(f"STREAMSCORE_REDIS: {error}") from None

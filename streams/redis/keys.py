@@ -13,6 +13,7 @@ key                       shape   written by  read by, and what it holds
 ``shard:{n}``             hash    scoring     both: head, place, gaps
 ``timers:{n}``            zset    scoring     scoring: customer by due time, epoch seconds
 ``outbox:{n}``            hash    scoring     relay: records not acknowledged by Kafka yet
+``budgets``               hash    scoring     scoring: contacts so far, by campaign that has a budget
 ``learner:{p}``           hash    learning    learning: head, place, what it took of each shard
 ``snapshot:{p}:<task>``   string  learning    learning: signed pickle
 ========================  ======  ==========  ===================================================================
@@ -67,6 +68,11 @@ class Keys(Struct, frozen=True):
     def snapshot(self, partition: int, task: str) -> str:
         """Key of a learner's snapshot."""
         return f"{self.prefix}snapshot:{{{partition}}}:{task}"
+
+    @property
+    def budgets(self) -> str:
+        """Key of what is spent of budgets."""
+        return f"{self.prefix}budgets"
 
     @property
     def models(self) -> str:

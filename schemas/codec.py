@@ -4,10 +4,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from schemas.events import CustomerEvent, EngagementEvent, Event, TransactionEvent
+from schemas.events import CustomerEvent, EngagementEvent, Event, Feedback, Observation, TransactionEvent
 
-InputTopic = Literal["customers", "transactions", "engagements"]
-INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("customers", "engagements", "transactions")
+InputTopic = Literal["customers", "transactions", "engagements", "feedback", "observations"]
+INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("customers", "engagements", "feedback", "observations", "transactions")
 """In the order in which ties of time are broken."""
 MAX_BYTES: Final = 1_000_000
 """A larger event is refused, in bytes."""
@@ -15,13 +15,17 @@ MAX_BYTES: Final = 1_000_000
 _UNIONS: Final[dict[InputTopic, Any]] = {
     "customers": CustomerEvent,
     "engagements": EngagementEvent,
+    "feedback": Feedback,
+    "observations": Observation,
     "transactions": TransactionEvent,
 }
 _DECODERS: Final = {topic: msgspec.json.Decoder(union) for topic, union in _UNIONS.items()}
 _ANY: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _ENCODER: Final = msgspec.json.Encoder()
 TOPIC_OF_TYPE: Final[dict[str, InputTopic]] = {
-    kind.__struct_config__.tag: topic for topic, union in _UNIONS.items() for kind in union.__args__
+    kind.__struct_config__.tag: topic
+    for topic, union in _UNIONS.items()
+    for kind in getattr(union, "__args__", (union,))
 }
 
 
@@ -92,7 +96,7 @@ def topic_of(event: Event) -> InputTopic:
 
 
 def key_of(event: Event) -> bytes:
-    """The record's key: the customer, or for an anonymous sale the event itself."""
+    """The record's key: the customer, or where none is named the event itself."""
     return (event.customer_id or event.event_id).encode()
 
 

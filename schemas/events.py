@@ -1,4 +1,4 @@
-"""The events that come in from Kafka: what customers are, buy, and do with campaigns."""
+"""The events that come in from Kafka: what customers are, buy, say and do with campaigns, and what the market does."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,14 +13,27 @@ Value = str | float | bool | None
 """An attribute of a customer or an offer."""
 
 
-class Line(Struct, frozen=True, kw_only=True):
-    """One line of a purchase or refund. `unit_price` is in the event's currency."""
+class Alternative(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A brand that the customer could have had there, at this price; `promoted` is on display or advertised."""
+
+    brand: Text
+    unit_price: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    promoted: bool | None = None
+
+
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a purchase or refund. `unit_price` is in the event's currency.
+
+    `alternatives` (since 0.2) are brands of the same category. The brand bought may be among them, to say
+    whether it was promoted: only then are promotions compared. A price of 0 or null is not known.
+    """
 
     product_id: Text
     quantity: Annotated[float, Meta(gt=0, le=1e9)]
     unit_price: Annotated[float, Meta(ge=0, le=1e9)]
     category: Text | None = None
     brand: Text | None = None
+    alternatives: Annotated[tuple[Alternative, ...], Meta(max_length=100)] | None = None
 
 
 class Customer(Struct, frozen=True, kw_only=True, tag_field="type", tag="customer"):
@@ -103,7 +116,31 @@ class Unsubscribed(Engagement, frozen=True, kw_only=True, tag="unsubscribed"):
     """The customer wants no more on this channel."""
 
 
+class Feedback(Struct, frozen=True, kw_only=True, tag_field="type", tag="feedback"):
+    """What somebody says about a brand: stars, words, or both. `source` is where, as `reviews` or `twitter`."""
+
+    event_id: Text
+    customer_id: Text | None
+    occurred_at: Moment
+    brand: Text
+    source: Text
+    category: Text | None = None
+    rating: Annotated[float, Meta(ge=1, le=5)] | None = None
+    text: Annotated[str, Meta(max_length=10_000)] | None = None
+
+
+class Observation(Struct, frozen=True, kw_only=True, tag_field="type", tag="observation"):
+    """A figure of the market from outside, as a competitor's price or a market's volume. Concerns no customer."""
+
+    event_id: Text
+    occurred_at: Moment
+    series: Text
+    value: Annotated[float, Meta(ge=-1e15, le=1e15)]
+    unit: Text
+    customer_id: None = None
+
+
 CustomerEvent = Customer | Forgotten
 TransactionEvent = Purchase | Refund
 EngagementEvent = Sent | Withheld | Opened | Clicked | Converted | Unsubscribed
-Event = CustomerEvent | TransactionEvent | EngagementEvent
+Event = CustomerEvent | TransactionEvent | EngagementEvent | Feedback | Observation

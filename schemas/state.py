@@ -61,6 +61,23 @@ class Pending(Struct, array_like=True):
     attributes: bytes = b""
 
 
+class Taste(Struct, array_like=True):
+    """What a customer bought in one category, by brand.
+
+    `bought` are purchases of the category, `counts` those that held a brand. `recent` is the main brand of
+    the last ones, as positions among `counts`, the newest last. Of the `priced` ones, whose alternatives had
+    prices, `relative_e3` adds up how far the brand's log price lay above the mean, in thousandths, and
+    `deals` those that were promoted.
+    """
+
+    bought: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    recent: bytes = b""
+    priced: int = 0
+    relative_e3: int = 0
+    deals: int = 0
+
+
 class CustomerState(Struct, array_like=True):
     """Facts of one customer: a function of the customer's events and of time, and of nothing else.
 
@@ -85,6 +102,7 @@ class CustomerState(Struct, array_like=True):
     unsubscribed: dict[str, float] = field(default_factory=dict)
     ids: dict[str, bytes] = field(default_factory=dict)
     relation: Relation | None = None
+    brands: dict[str, Taste] = field(default_factory=dict)
 
 
 class Standing(Struct, array_like=True):

@@ -1,0 +1,247 @@
+"""All that is learned about brands, as one function of what shards tell, in its order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from models.brand.choice import (
+    FEATURES,
+    MAX_CATEGORIES,
+    ConditionalLogit,
+    LastBrand,
+    OwnShare,
+    Situation,
+    frozen,
+    last_brand,
+    learn_market,
+    meet,
+)
+from models.brand.image import Images
+from models.brand.position import LOW, BrandSums, CategorySums, UsualPrices, expectations, figures
+from models.brand.sentiment import CLASSES, NEGATIVE, Blend, BrandShare, NaiveBayes, Saying, label
+from models.brand.taste import UNCATEGORISED, Offer
+from models.league.classes import ClassLeague
+from schemas.choice import ChoiceModel, Standing
+from schemas.state import Taste
+
+COLD: Final = 20
+"""Choices before anything is served."""
+OWN_SHARE: Final = tuple(1.0 if name in ("market_share", "own_share") else 0.0 for name in FEATURES)
+"""The weights that make a conditional logit of the trivial answer."""
+
+
+def choice_league() -> ClassLeague:
+    """Return a new league of brand choice; one that is not a conditional logit must be written as one."""
+    return ClassLeague(
+        "brand_choice",
+        {"conditional_logit": ConditionalLogit(), "own_share": OwnShare()},
+        {"last_brand": LastBrand()},
+    )
+
+
+def sentiment_league() -> ClassLeague:
+    """Return a new league of sentiment."""
+    return ClassLeague(
+        "sentiment",
+        {"words_and_pieces": Blend(), "naive_bayes": NaiveBayes()},
+        {"brand_share": BrandShare()},
+    )
+
+
+class BrandBook:
+    """Choices, positions, switching, promotion and image of every brand.
+
+    Parameters
+    ----------
+    currency
+        The main one: lines in others count as purchases, not as revenue.
+    """
+
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+        self.choices = choice_league()
+        self.sayings = sentiment_league()
+        self.markets: dict[str, dict[str, Standing]] = {}
+        self.categories: dict[str, CategorySums] = {}
+        self.prices = UsualPrices()
+        self.images = Images()
+        self.population = 0
+
+    @property
+    def version(self) -> str:
+        """Number of choices learned."""
+        return str(self.choices.examples)
+
+    def _category(self, name: str) -> str:
+        known = name in self.categories or len(self.categories) < MAX_CATEGORIES - 1
+        return name if known else UNCATEGORISED
+
+    # Purchases.
+
+    def bought(self, row: Mapping[str, Any]) -> None:
+        """Learn one category of one purchase, or refund, as `models.brand.taste.told` has it.
+
+        Raises
+        ------
+        KeyError, msgspec.ValidationError
+            It is not such a row.
+        """
+        name = self._category(row["category"])
+        category = self.categories.setdefault(name, CategorySums())
+        market = self.markets.setdefault(name, {})
+        lines = [(brand, product, float(units), int(amount)) for brand, product, units, amount in row["lines"]]
+        if row.get("taste") is not None:
+            taste = msgspec.convert(row["taste"], Taste)
+            offers = None if row["offers"] is None else [Offer(*offer) for offer in row["offers"]]
+            self.population += row.get("new", False)
+            self._choose(market, category, taste, offers, row)
+            category.bought(taste, [line[0] for line in lines], row["brand"], row.get("segment", ""))
+        if row["currency"] == self.currency:
+            for brand, product, units, amount in lines:
+                self._sell(name, category, row, (brand, product, units, amount))
+
+    def _sell(
+        self, name: str, category: CategorySums, row: Mapping[str, Any], line: tuple[str, str, float, int]
+    ) -> None:
+        brand, product, units, amount = line
+        sign = row["sign"]
+        category.sold(brand, row["day"], sign * units, sign * amount)
+        if sign > 0 and product:
+            low = self.prices.is_low(f"{name}\x00{brand}\x00{product}", amount / 10_000 / units)
+            if low is not None:
+                sums = category.kept(brand)
+                sums.judged_units += units
+                sums.low_units += units * low
+
+    def _choose(
+        self,
+        market: dict[str, Standing],
+        category: CategorySums,
+        taste: Taste,
+        offers: Sequence[Offer] | None,
+        row: Mapping[str, Any],
+    ) -> None:
+        for offer in offers or ():
+            meet(market, offer.brand)
+            category.kept(offer.brand)
+        if offers is None and row["brand"] not in market:
+            meet(market, OTHER).weight += 1.0  # a brand that nobody has bought before
+        situation = Situation(taste, offers, market)
+        chosen = situation.place(row["brand"])
+        if chosen is not None and len(situation.names) > 1:
+            if offers is not None:
+                category.offered(offers, _deals(situation), row["brand"])
+            last = last_brand(taste)
+            watched = situation.names.index(last) if last in situation.names else None
+            names = [f"{row['category']}:{brand}" for brand in situation.names]
+            self.choices.mature(situation, chosen, names, row["at"], watched)
+        learn_market(market, offers, row["brand"], _mean_price(row) if row["currency"] == self.currency else None)
+
+    def compiled(self) -> ChoiceModel | None:
+        """Return what shards serve loyalty with; None while cold."""
+        if self.choices.examples < COLD:
+            return None
+        learner = self.choices.entrants[self.choices.champion]
+        if isinstance(learner, ConditionalLogit):
+            weights, markets = tuple(learner.weights), frozen(self.markets)
+        else:
+            weights, markets = OWN_SHARE, frozen(self.markets)
+            for market in markets.values():
+                for standing in market.values():
+                    standing.offset = 0.0
+        return ChoiceModel(version=self.version, features=FEATURES, weights=weights, markets=markets)
+
+    # Words.
+
+    def said(self, row: Mapping[str, Any]) -> None:
+        """Learn one feedback: `at`, `day`, `brand`, `category`, `rating`, `text`. Raises `KeyError`."""
+        rating, text = row["rating"], row["text"]
+        if rating is None and not text:
+            return
+        image = self.images.of(brand_name(row["category"], row["brand"]))
+        foreseen: float | None = None
+        if text:
+            saying = Saying(text, row["brand"])
+            if rating is not None:
+                p = self.sayings.mature(saying, label(rating), CLASSES, row["at"], NEGATIVE)
+            else:
+                p = self.sayings.score_one(saying)
+            foreseen = p[NEGATIVE]
+            learner = self.sayings.entrants["words_and_pieces"]
+            if isinstance(learner, Blend):
+                image.heard(learner.moved(saying))
+        negative = float(label(rating) == NEGATIVE) if rating is not None else foreseen or 0.0
+        image.add(row["day"], negative, foreseen, rating)
+
+    # What is shown.
+
+    def tasks(self) -> dict[str, Any]:
+        """Return the report's tasks; only those with examples."""
+        leagues = {"brand_choice": self.choices, "sentiment": self.sayings}
+        found = {task: league.report() for task, league in leagues.items() if league.examples}
+        if "sentiment" in found:
+            found["sentiment"]["models"][self.sayings.champion]["daily_share_error"] = self.images.daily_error()
+        return found
+
+    def report(self) -> dict[str, Any]:
+        """Return each brand's figures, by `<category>:<brand>`; what is said of it under `image`."""
+        found: dict[str, Any] = {}
+        for name, category in self.categories.items():
+            prospects = expectations(category, self.population)
+            switching = category.switching()
+            for brand in category.brands:
+                to = switching.get(brand, {})
+                found[f"{name}:{brand}"] = figures(category, brand, prospects) | {
+                    "repeats": to.get(brand),
+                    "switches_to": {other: round(share, 4) for other, share in to.items() if other != brand},
+                }
+        for brand, image in self.images.brands.items():
+            found.setdefault(brand, {})["image"] = image.report()
+        return found
+
+    # Kept.
+
+    def state(self) -> dict[str, Any]:
+        """Plain data, for `freeze`."""
+        return {
+            "choices": self.choices.state(),
+            "sayings": self.sayings.state(),
+            "markets": msgspec.msgpack.encode(self.markets),
+            "categories": msgspec.msgpack.encode(self.categories),
+            "prices": self.prices.logs,
+            "images": msgspec.msgpack.encode(self.images),
+            "population": self.population,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what `state` was taken of; the future is the same, to the bit."""
+        self.choices.restore(state["choices"])
+        self.sayings.restore(state["sayings"])
+        decode = msgspec.msgpack.decode
+        self.markets = decode(state["markets"], type=dict[str, dict[str, Standing]])
+        self.categories = decode(state["categories"], type=dict[str, CategorySums])
+        self.prices = UsualPrices(state["prices"])
+        self.images = decode(state["images"], type=Images)
+        self.population = state["population"]
+
+
+def brand_name(category: str | None, brand: str) -> str:
+    """Name under which a brand is served: `<category>:<brand>`; feedback may leave the category open."""
+    return f"{category or ''}:{brand}"
+
+
+def _deals(situation: Situation) -> list[bool]:
+    """Which brands were promoted, or cheaper than usual."""
+    _, against = situation.prices()
+    low = LOW - 1.0
+    return [bool(offer.promoted) or one < low for offer, one in zip(situation.offers, against, strict=True)]
+
+
+def _mean_price(row: Mapping[str, Any]) -> float | None:
+    own = [(units, amount) for brand, _, units, amount in row["lines"] if brand == row["brand"]]
+    units = sum(units for units, _ in own)
+    return sum(amount for _, amount in own) / 10_000 / units if units > 0 else None
+
+
+__all__ = ["BrandBook", "BrandSums", "brand_name"]

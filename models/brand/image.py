@@ -1,0 +1,165 @@
+"""What is said about a brand, day by day: share of negative, the words that moved it, and whether it has shifted.
+
+Bounds, and what happens there: 256 brands (the least recently spoken of makes room), 60 days and 64 words each
+(the oldest, the weakest).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+MAX_BRANDS: Final = 256
+MAX_DAYS: Final = 60
+MAX_WORDS: Final = 64
+WORD_FADE: Final = 0.98
+"""What an older text's words weigh, a text."""
+TOP_WORDS: Final = 5
+Z80: Final = 1.2816
+"""Standard normal quantile of an 80 % interval."""
+ALARM: Final = 3.0
+"""Standard errors beyond which a day's share has shifted."""
+ENOUGH: Final = 10
+"""Sayings of a day, and of the days before, below which nothing is called a shift."""
+JUDGED: Final = 20
+"""Rated texts of a day from which the share foreseen is judged."""
+
+
+class DaySaid(Struct, array_like=True):
+    """One day's sayings. `negative` adds up labels where rated, else probabilities; `foreseen` and `came`
+    are of the `judged` ones that had a text and a rating.
+    """
+
+    count: int = 0
+    negative: float = 0.0
+    judged: int = 0
+    foreseen: float = 0.0
+    came: int = 0
+
+
+class Image(Struct):
+    """One brand's days and words, and how far the share foreseen was off on days that are gone."""
+
+    days: dict[int, DaySaid] = field(default_factory=dict)
+    words: dict[str, float] = field(default_factory=dict)
+    ratings: int = 0
+    rating_sum: float = 0.0
+    count: int = 0
+    gone_days: int = 0
+    gone_error: float = 0.0
+
+    def add(self, day: int, negative: float, foreseen: float | None, rating: float | None) -> None:
+        """Count one saying.
+
+        Parameters
+        ----------
+        negative
+            Whether it was, if rated; else how probably.
+        foreseen
+            Probability of negative from before the rating was known; None without text.
+        """
+        self.count += 1
+        if rating is not None:
+            self.ratings += 1
+            self.rating_sum += rating
+        if self.days and day < min(self.days) and len(self.days) >= MAX_DAYS:
+            return  # older than all that is kept: in the totals alone
+        said = self.days.setdefault(day, DaySaid())
+        said.count += 1
+        said.negative += negative
+        if foreseen is not None and rating is not None:
+            said.judged += 1
+            said.foreseen += foreseen
+            said.came += negative > 0
+        if len(self.days) > MAX_DAYS:
+            gone = self.days.pop(min(self.days))
+            if gone.judged >= JUDGED:
+                self.gone_days += 1
+                self.gone_error += abs(gone.foreseen - gone.came) / gone.judged
+
+    def heard(self, moved: Mapping[str, float]) -> None:
+        """Add what each word of a text did to the log odds of negative."""
+        for word in self.words:
+            self.words[word] *= WORD_FADE
+        for word, effect in moved.items():
+            self.words[word] = self.words.get(word, 0.0) + effect
+        if len(self.words) > MAX_WORDS:
+            ranked = sorted(self.words, key=lambda word: (-abs(self.words[word]), word))
+            self.words = {word: self.words[word] for word in ranked[:MAX_WORDS]}
+
+    def errors(self) -> tuple[int, float]:
+        """Days judged so far, and the sum of how far the share of negative foreseen was off."""
+        judged = [said for said in self.days.values() if said.judged >= JUDGED]
+        error = math.fsum(abs(said.foreseen - said.came) / said.judged for said in judged)
+        return self.gone_days + len(judged), self.gone_error + error
+
+    def report(self) -> dict[str, Any]:
+        """Return what is served: the newest day against the days before it. Shares lie in [0, 1]."""
+        newest = max(self.days)
+        said = self.days[newest]
+        before = [self.days[day] for day in self.days if day < newest]
+        count, negative = sum(one.count for one in before), math.fsum(one.negative for one in before)
+        low, high = wilson(said.negative, said.count)
+        ranked = sorted(self.words.items(), key=lambda item: (-abs(item[1]), item[0]))[:TOP_WORDS]
+        return {
+            "day": newest,
+            "sayings": self.count,
+            "mean_rating": self.rating_sum / self.ratings if self.ratings else None,
+            "sayings_of_day": said.count,
+            "negative_share": said.negative / said.count,
+            "negative_low": low,
+            "negative_high": high,
+            "negative_share_before": negative / count if count else None,
+            "shift": shift(said.negative, said.count, before),
+            "words": {word: round(effect, 3) for word, effect in ranked},
+        }
+
+
+def wilson(positives: float, count: int) -> tuple[float, float]:
+    """80 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209-212).
+
+    >>> [round(bound, 2) for bound in wilson(5, 10)]
+    [0.31, 0.69]
+    """
+    share, square = positives / count, Z80 * Z80 / count
+    middle = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * share * (1 - share) + square * square / 4) / (1 + square)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def shift(negative: float, count: int, before: list[DaySaid]) -> str:
+    """Say whether a day's share of negative has shifted against the days before: `up`, `down`, or nothing.
+
+    Days differ by more than chance: the variance is that of chance times what the days before had of it, at least 1.
+    """
+    known = sum(one.count for one in before)
+    if count < ENOUGH or known < ENOUGH:
+        return ""
+    usual = (math.fsum(one.negative for one in before) + 0.5) / (known + 1)
+    chance = usual * (1 - usual)
+    days = [one for one in before if one.count >= ENOUGH]
+    spread = [(one.negative - one.count * usual) ** 2 / (one.count * chance) for one in days]
+    more = max(math.fsum(spread) / len(spread), 1.0) if spread else 1.0
+    z = (negative / count - usual) / math.sqrt(chance * more * (1 / count + 1 / known))
+    return "up" if z > ALARM else "down" if z < -ALARM else ""
+
+
+class Images(Struct):
+    """All brands that were spoken of, the least recently first."""
+
+    brands: dict[str, Image] = field(default_factory=dict)
+
+    def of(self, brand: str) -> Image:
+        """Return a brand's image, new if need be."""
+        image = self.brands.pop(brand, None) or Image()
+        self.brands[brand] = image
+        if len(self.brands) > MAX_BRANDS:
+            del self.brands[next(iter(self.brands))]
+        return image
+
+    def daily_error(self) -> float | None:
+        """Mean error of a brand's daily share of negative, over brands and days with enough rated texts."""
+        found = [image.errors() for image in self.brands.values()]
+        days = sum(n for n, _ in found)
+        return math.fsum(error for _, error in found) / days if days else None

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from models.brand.book import BrandBook
 from models.customers.attributes import unpack_pairs
 from models.customers.features import NATURAL, unpack
 from models.league.fallback import persistence
@@ -18,7 +19,7 @@ from models.serving_set import PRIORS, ServingSet
 
 NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL}
 LAST_WINDOW: Final = "spend_90d"
-TASKS: Final = ("response", "churn", "value", "segments", "sales")
+TASKS: Final = ("response", "churn", "value", "segments", "sales", "brand_choice", "sentiment")
 
 
 class Learning:
@@ -40,6 +41,7 @@ class Learning:
         self.clusters = Clusters(currency=policy.currency)
         self.members: dict[int, int] = {}
         self.sales = SalesBook()
+        self.brands = BrandBook(policy.currency)
         self.shards: dict[int, tuple[float | None, bool]] = {}
 
     def take(self, task: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -56,6 +58,12 @@ class Learning:
         elif task == "sales":
             for row in rows:
                 self._sales(row)
+        elif task == "brand_choice":
+            for row in rows:
+                self.brands.bought(row)
+        elif task == "sentiment":
+            for row in rows:
+                self.brands.said(row)
         else:
             for row in rows:
                 self._example(task, row)
@@ -95,7 +103,9 @@ class Learning:
         compiled = {task: league.compiled(NAMES[task]) for task, league in self.leagues.items()}
         if compiled["value"] is None or not self.beats_persistence():
             compiled["value"] = persistence("value", LAST_WINDOW, NAMES["value"])
-        return ServingSet(**compiled, segments=self.clusters.compiled(str(self.clusters.fits)))
+        return ServingSet(
+            **compiled, segments=self.clusters.compiled(str(self.clusters.fits)), brand_choice=self.brands.compiled()
+        )
 
     def beats_persistence(self) -> bool:
         """Whether the learned `value` was closer than persistence so far: both asked just before learning."""
@@ -106,16 +116,17 @@ class Learning:
 
     def versions(self) -> tuple[str, ...]:
         """Change when a published model would."""
-        return (*(league.version for league in self.leagues.values()), str(self.clusters.fits))
+        return (*(league.version for league in self.leagues.values()), str(self.clusters.fits), self.brands.version)
 
     def report(self) -> dict[str, Any]:
         """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
         series = [ALL, *sorted(name for name in self.sales.series if name != ALL)]
         return {
-            "tasks": {task: self._task(league) for task, league in self.leagues.items()},
+            "tasks": {task: self._task(league) for task, league in self.leagues.items()} | self.brands.tasks(),
             "segments": self.clusters.quality() | {"members": self.members},
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
+            "brands": self.brands.report(),
         }
 
     def _outlook(self, series: str) -> dict[str, float | None]:
@@ -143,6 +154,7 @@ class Learning:
             "members": self.members,
             "sales": msgspec.msgpack.encode(self.sales),
             "shards": self.shards,
+            "brands": self.brands.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -151,6 +163,8 @@ class Learning:
         self.clusters = Clusters.restore(state["clusters"])
         self.members, self.shards = state["members"], state["shards"]
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
+        if "brands" in state:  # since 0.2
+            self.brands.restore(state["brands"])
 
 
 EPOCH: Final = 719_163

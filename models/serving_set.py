@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from schemas.choice import ChoiceModel
 from schemas.segments import Segments
 from schemas.serving import LinearModel
 
@@ -18,8 +19,10 @@ class ServingSet(Struct, frozen=True):
     churn: LinearModel | None = None
     value: LinearModel | None = None
     segments: Segments | None = None
+    brand_choice: ChoiceModel | None = None
 
     def versions(self) -> dict[str, str]:
-        """Return the version that each task is scored with."""
+        """Return the version that each task is scored with; of `brand_choice` only where brands are sold."""
         models = {"response": self.response, "churn": self.churn, "value": self.value, "segments": self.segments}
-        return {task: COLD if model is None else model.version for task, model in models.items()}
+        versions = {task: COLD if model is None else model.version for task, model in models.items()}
+        return versions if self.brand_choice is None else versions | {"brand_choice": self.brand_choice.version}

@@ -67,7 +67,7 @@ class Taste(Struct, array_like=True):
     `bought` are purchases of the category, `counts` those that held a brand. `recent` is the main brand of
     the last ones, as positions among `counts`, the newest last. Of the `priced` ones, whose alternatives had
     prices, `relative_e3` adds up how far the brand's log price lay above the mean, in thousandths, and
-    `deals` those that were promoted.
+    `deals` those that were promoted. `price_e4` was paid for a unit the last time, 0 if that is not known.
     """
 
     bought: int = 0
@@ -76,6 +76,8 @@ class Taste(Struct, array_like=True):
     priced: int = 0
     relative_e3: int = 0
     deals: int = 0
+    price_e4: int = 0
+    promoted: bool = False
 
 
 class CustomerState(Struct, array_like=True):

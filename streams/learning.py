@@ -14,6 +14,8 @@ from faust.types import TP
 from models.league.snapshot import freeze, thaw
 from models.learning import Learning
 from models.sales.series import E4
+from models.serving_set import ServingSet
+from schemas.choice import encode_choice
 from schemas.commit import TopicPlace
 from schemas.segments import encode_segments
 from schemas.serving import encode_model
@@ -34,6 +36,7 @@ PARTITION: Final = 0
 SOONEST: Final = 0.5
 """Seconds between commits, at least; more where much is written."""
 BYTES_PER_SECOND: Final = 1_000_000
+_WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {"segments": encode_segments, "brand_choice": encode_choice}
 REPORT_EVERY: Final = 5.0
 SNAPSHOT: Final = "all"
 PIECE: Final = 1_000_000
@@ -374,11 +377,11 @@ class LearningAgent:
         models = standing.learning.serving()
         commands: list[list[Any]] = []
         versions: dict[str, str] = {}
-        for task in ("response", "churn", "value", "segments"):
+        for task in ServingSet.__struct_fields__:
             model = getattr(models, task)
             if model is None or standing.published.get(task) == model.version:
                 continue
-            body = encode_segments(model) if task == "segments" else encode_model(model)
+            body = _WRITERS.get(task, encode_model)(model)
             commands += [["SET", self.keys.model(task), body], ["HSET", self.keys.models, task, model.version]]
             versions[task] = model.version
         return commands, versions

@@ -49,6 +49,7 @@ def put_together(
         "segments": quality | {"count": len(sizes), "sizes": dict(segment_names.most_common())},
         "sales": learned.get("sales", {}),
         "outlook": learned.get("outlook", {}),
+        "brands": learned.get("brands", {}),
         "campaigns": _campaigns(totals),
     }
 

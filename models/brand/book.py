@@ -8,6 +8,7 @@ import msgspec
 from models.brand.choice import (
     FEATURES,
     MAX_CATEGORIES,
+    OTHER,
     ConditionalLogit,
     LastBrand,
     OwnShare,
@@ -80,7 +81,7 @@ class BrandBook:
     # Purchases.
 
     def bought(self, row: Mapping[str, Any]) -> None:
-        """Learn one category of one purchase, or refund, as `models.brand.taste.told` has it.
+        """Learn one category of one purchase, or refund, as `models.brand.taste.tell` has it.
 
         Raises
         ------
@@ -125,8 +126,9 @@ class BrandBook:
         for offer in offers or ():
             meet(market, offer.brand)
             category.kept(offer.brand)
-        if offers is None and row["brand"] not in market:
-            meet(market, OTHER).weight += 1.0  # a brand that nobody has bought before
+        if offers is None:
+            meet(market, OTHER)
+        is_new = row["brand"] not in market
         situation = Situation(taste, offers, market)
         chosen = situation.place(row["brand"])
         if chosen is not None and len(situation.names) > 1:
@@ -136,6 +138,8 @@ class BrandBook:
             watched = situation.names.index(last) if last in situation.names else None
             names = [f"{row['category']}:{brand}" for brand in situation.names]
             self.choices.mature(situation, chosen, names, row["at"], watched)
+        if is_new:  # only now: it must not be seen before it was chosen
+            meet(market, OTHER).weight += 1.0
         learn_market(market, offers, row["brand"], _mean_price(row) if row["currency"] == self.currency else None)
 
     def compiled(self) -> ChoiceModel | None:

@@ -228,13 +228,13 @@ class ConditionalLogit:
 
     def state(self) -> dict[str, Any]:
         """Plain data."""
-        return {"kind": self.kind, "weights": self.weights, "curvature": self._curvature}
+        return {"kind": self.kind, "weights": self.weights, "curvature": self._curvature.tolist()}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         """Return the learner whose state this was."""
         made = cls()
-        made.weights, made._curvature = state["weights"], state["curvature"]
+        made.weights, made._curvature = list(state["weights"]), np.array(state["curvature"])
         return made
 
 

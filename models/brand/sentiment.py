@@ -94,6 +94,10 @@ def _softmax(z: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(power / power.sum(), dtype=np.float64)
 
 
+def _table(body: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(body, dtype=np.float32).reshape(-1, len(CLASSES))
+
+
 class _Softmax:
     """Softmax regression on buckets; tables are made at the first example."""
 
@@ -133,19 +137,21 @@ class _Softmax:
 
     def state(self) -> dict[str, Any]:
         """Only buckets that were ever moved."""
-        kept: dict[str, Any] = {"bias": self.bias, "bias_squares": self.bias_squares, "rows": None}
+        kept: dict[str, Any] = {"bias": self.bias.tolist(), "bias_squares": self.bias_squares.tolist(), "rows": None}
         if self.weights is not None and self.squares is not None:
             rows = np.flatnonzero((self.squares != np.float32(SOFT)).any(axis=1)).astype(np.int32)
-            kept |= {"rows": rows, "weights": self.weights[rows], "squares": self.squares[rows]}
+            kept |= {"rows": rows.tobytes(), "weights": self.weights[rows].tobytes()}
+            kept["squares"] = self.squares[rows].tobytes()
         return kept
 
     def become(self, state: Mapping[str, Any]) -> None:
-        self.bias, self.bias_squares = state["bias"], state["bias_squares"]
+        self.bias, self.bias_squares = np.array(state["bias"]), np.array(state["bias_squares"])
         if state["rows"] is not None:
+            rows = np.frombuffer(state["rows"], dtype=np.int32)
             self.weights = np.zeros((BUCKETS, len(CLASSES)), dtype=np.float32)
             self.squares = np.full((BUCKETS, len(CLASSES)), SOFT, dtype=np.float32)
-            self.weights[state["rows"]] = state["weights"]
-            self.squares[state["rows"]] = state["squares"]
+            self.weights[rows] = _table(state["weights"])
+            self.squares[rows] = _table(state["squares"])
 
 
 class Blend:
@@ -215,20 +221,20 @@ class NaiveBayes:
 
     def state(self) -> dict[str, Any]:
         """Plain data; only buckets that were ever counted."""
-        kept: dict[str, Any] = {"kind": self.kind, "seen": self.seen, "rows": None}
+        kept: dict[str, Any] = {"kind": self.kind, "seen": self.seen.tolist(), "rows": None}
         if self.counts is not None:
             rows = np.flatnonzero(self.counts.any(axis=1)).astype(np.int32)
-            kept |= {"rows": rows, "counts": self.counts[rows]}
+            kept |= {"rows": rows.tobytes(), "counts": self.counts[rows].tobytes()}
         return kept
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         """Return the learner whose state this was."""
         made = cls()
-        made.seen = state["seen"]
+        made.seen = np.array(state["seen"])
         if state["rows"] is not None:
             made.counts = np.zeros((BUCKETS, len(CLASSES)), dtype=np.float32)
-            made.counts[state["rows"]] = state["counts"]
+            made.counts[np.frombuffer(state["rows"], dtype=np.int32)] = _table(state["counts"])
         return made
 
 

@@ -6,7 +6,6 @@ products of a category in one purchase (what is beyond is told by brand, without
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, structs
@@ -20,6 +19,7 @@ MAX_BRANDS: Final = 8
 MAX_PRODUCTS: Final = 50
 MAX_TEXT: Final = 64
 RECENT: Final = 16
+_NOTHING: Final = Taste()
 GONE: Final = 255
 """Stands in `recent` for a brand that is no longer counted."""
 E4: Final = 10_000
@@ -122,11 +122,14 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
     for brand in dict.fromkeys(line[0] for line in one.lines):
         _count(taste, brand, keep=one.brand)
     taste.recent = (taste.recent + bytes([list(taste.counts).index(one.brand)]))[-RECENT:]
+    paid = [(units, amount) for name, _, units, amount in one.lines if name == one.brand]
+    taste.price_e4 = round(sum(amount for _, amount in paid) / sum(units for units, _ in paid))
+    taste.promoted = any(bool(offer.promoted) for offer in one.offers or () if offer.brand == one.brand)
     relative = relative_price(one.offers, one.brand) if one.offers else None
     if relative is not None:
         taste.priced += 1
         taste.relative_e3 += round(relative * 1_000)
-        taste.deals += any(offer.promoted for offer in one.offers or () if offer.brand == one.brand)
+        taste.deals += taste.promoted
 
 
 def _count(taste: Taste, brand: str, keep: str) -> None:
@@ -141,20 +144,20 @@ def _count(taste: Taste, brand: str, keep: str) -> None:
     taste.recent = bytes(GONE if at in (place, GONE) else at - (at > place) for at in taste.recent)
 
 
-def told(event: Purchase | Refund, tastes: Mapping[str, Taste] | None, at: float, day: int) -> list[dict[str, Any]]:
-    """Rows for the learner, one a category, of what was known before the event and what was bought.
+def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, day: int) -> list[dict[str, Any]]:
+    """Rows for the learner, one a category, of what was bought and what was known before; then remember it.
 
     Parameters
     ----------
     tastes
-        Of the customer, before; None where nobody is named.
+        Of the customer, changed in place by a purchase; None where nobody is named.
     at
         Event time, in epoch seconds.
     day
         Days since 1970-01-01 in the shop's timezone.
     """
     sign = 1 if isinstance(event, Purchase) else -1
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one in bought(event):
         row: dict[str, Any] = {
             "at": at,
@@ -166,8 +169,10 @@ def told(event: Purchase | Refund, tastes: Mapping[str, Taste] | None, at: float
             "lines": [list(line) for line in one.lines],
         }
         if tastes is not None and sign > 0:
-            taste = tastes.get(one.category, Taste())
-            row["taste"] = [*structs.astuple(taste)[:1], dict(taste.counts), *structs.astuple(taste)[2:]]
+            taste = tastes.get(one.category, _NOTHING)
+            row["taste"] = [taste.bought, dict(taste.counts), *structs.astuple(taste)[2:]]
             row["offers"] = one.offers
+            row["new"] = not tastes
+            remember(tastes, one)
         rows.append(row)
     return rows

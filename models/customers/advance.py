@@ -2,7 +2,7 @@
 
 Bounds, and what happens there: 8 channels, categories and offers (the least counted, or the oldest,
 makes room), 16 attributes and channels of consent (further names are ignored), 91 days of purchases,
-16 recent event ids a topic (a repeat from beyond them counts again).
+16 recent event ids a topic (a repeat from beyond them counts again). Brands: `models/brand/taste.py`.
 """
 
 from bisect import bisect_left
@@ -17,8 +17,10 @@ from schemas.events import (
     Customer,
     Engagement,
     Event,
+    Feedback,
     Forgotten,
     Line,
+    Observation,
     Opened,
     Purchase,
     Refund,
@@ -94,6 +96,8 @@ def advance(state: CustomerState, event: Event, at: float, policy: Policy) -> No
             _profile(state, event, at)
         case Forgotten():
             raise ValueError("a customer who is forgotten has no state")
+        case Feedback() | Observation():
+            pass  # what is said concerns the brand; only that the customer was heard of is remembered
         case _:
             _engagement(state, event, at)
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from models.brand.loyalty import loyalty
 from models.campaigns import decide as campaigns
 from models.customers.attributes import Pairs, offer_pairs
 from models.customers.features import NATURAL
@@ -97,6 +98,10 @@ class _Decider:
         remembered = step.who
         if remembered.standing.pending:
             self.mature(step.customer, remembered, step.time)
+        if step.choices:
+            segment_before = remembered.standing.contacts.previous_segment
+            for choice in step.choices:
+                choice["segment"] = "" if segment_before is None else str(segment_before)
         if isinstance(step.event, Forgotten):
             self._forget(step.customer, remembered)
             return
@@ -271,6 +276,8 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
                 "explanation": reasons[customer],
                 "models": models,
             }
+        if customer in walked.tasted:
+            fields |= loyalty(remembered.state, decider.models.brand_choice)
         commit.scores[customer] = fields
 
 
@@ -327,6 +334,10 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
     moves = {str(segment): change for segment, change in sorted(decider.moves.items()) if change}
     if walked.drawn or moves:
         examples["segments"] = [{"drawn": walked.drawn, "moves": moves}]
+    if walked.choices:
+        examples["brand_choice"] = list(walked.choices)
+    if walked.sayings:
+        examples["sentiment"] = list(walked.sayings)
     if walked.sales or shard.tell or _another_day(shard.began, commit.place.time, shop):
         sold = [[series, day, amount] for (series, day), amount in sorted(walked.sales.items())]
         standing = {"partition": shard.partition, "partitions": shop.partitions}

@@ -5,11 +5,13 @@ Features are taken here, before any score is known, so that they never read scor
 
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, field
 
+from models.brand.taste import is_branded, tell
 from models.customers.advance import (
+    MAX_TEXT,
     advance,
     is_repeat,
     line_e4,
@@ -23,10 +25,12 @@ from models.customers.features import NATURAL, natural
 from models.policy import DAY
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
-from schemas.events import Event, Forgotten, Purchase, Refund, Sale
+from schemas.events import Event, Feedback, Forgotten, Purchase, Refund, Sale
 from schemas.state import CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
+MAX_SAID: Final = 2_000
+"""Characters of a feedback's text that are learned from."""
 ALL: Final = "all"
 UNCATEGORISED: Final = "other"
 SEGMENT_FEATURES: Final = ("recency_days", "orders", "spend", "tenure_days", "gap_mean_days")
@@ -45,6 +49,7 @@ class Step(Struct):
     row: int | None = None
     consent: dict[str, bool] | None = None
     unsubscribed: frozenset[str] = frozenset()
+    choices: list[dict[str, Any]] | None = None
 
 
 class Walk(Struct):
@@ -58,6 +63,9 @@ class Walk(Struct):
     drawn: list[list[float]] = field(default_factory=list)
     sales: dict[tuple[str, int], int] = field(default_factory=dict)
     touched: dict[str, None] = field(default_factory=dict)
+    choices: list[dict[str, Any]] = field(default_factory=list)
+    sayings: list[dict[str, Any]] = field(default_factory=list)
+    tasted: dict[str, None] = field(default_factory=dict)
 
 
 class _Walker:
@@ -157,8 +165,7 @@ class _Walker:
         topic, customer, at = arrived.topic, event.customer_id, arrived.at
         late = at < key - self.policy.lateness
         if customer is None:
-            if isinstance(event, Purchase | Refund):
-                counts.event(topic, self._anonymous(event, topic))
+            counts.event(topic, self._anonymous(event, topic, at))
             return
         remembered = self.customers.get(customer)
         if isinstance(event, Forgotten):
@@ -189,24 +196,40 @@ class _Walker:
                 state.silence_step += 1
                 silent = silence_at(state) or self.time + DAY
             self._push(silent, customer, "silence")
-        if isinstance(event, Sale):
-            self._sell(event)
+        self._tell(event, at)
         kind = str(event.__struct_config__.tag)
         if late:
             self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
         else:
             self._moment(customer, remembered, at, self.time, kind, event.event_id, event)
+        if isinstance(event, Purchase | Refund) and is_branded(event):
+            choices = tell(event, state.brands, at, local_day(event, self.policy))
+            self.walk.steps[-1].choices = choices
+            self.walk.choices += choices
+            self.walk.tasted[customer] = None
 
     def _push(self, due: float, customer: str, kind: str) -> None:
         heappush(self.heap, (due, customer, kind))
 
-    def _anonymous(self, event: Purchase | Refund, topic: str) -> str:
+    def _anonymous(self, event: Event, topic: str, at: float) -> str:
         known = self.commit.place.anonymous
         if is_repeat(known.get(topic, b""), event.event_id):
             return "duplicate"
         known[topic] = with_id(known.get(topic, b""), event.event_id, ANONYMOUS_IDS)
-        self._sell(event)
+        self._tell(event, at)
+        if isinstance(event, Purchase | Refund) and is_branded(event):
+            self.walk.choices += tell(event, None, at, local_day(event, self.policy))
         return "anonymous"
+
+    def _tell(self, event: Event, at: float) -> None:
+        """Note what counts whoever it was."""
+        if isinstance(event, Sale):
+            self._sell(event)
+        elif isinstance(event, Feedback):
+            text = None if event.text is None else event.text[:MAX_SAID]
+            said = {"at": at, "day": local_day(event, self.policy), "brand": event.brand[:MAX_TEXT]}
+            category = None if event.category is None else event.category[:MAX_TEXT]
+            self.walk.sayings.append(said | {"category": category, "rating": event.rating, "text": text})
 
     def _sell(self, event: Purchase | Refund) -> None:
         sign = 1 if isinstance(event, Purchase) else -1

@@ -9,6 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.brand.choice import FEATURES as CHOICE_FEATURES
+from models.brand.choice import START as CHOICE_START
 from models.campaigns.campaign import parse
 from models.customers.attributes import customer_pairs, offer_pairs
 from models.customers.features import NATURAL
@@ -17,9 +19,22 @@ from models.policy import DAY, Policy
 from models.segmentation.clusters import FEATURES
 from models.serving_set import ServingSet
 from models.shard import Shop
+from schemas.choice import ChoiceModel, Standing
 from schemas.codec import INPUT_TOPICS, encode, topic_of
 from schemas.commit import Arrived, Place, TopicPlace
-from schemas.events import Converted, Customer, Forgotten, Line, Purchase, Refund, Sent, Unsubscribed
+from schemas.events import (
+    Alternative,
+    Converted,
+    Customer,
+    Feedback,
+    Forgotten,
+    Line,
+    Observation,
+    Purchase,
+    Refund,
+    Sent,
+    Unsubscribed,
+)
 from schemas.segments import Segments
 from schemas.serving import LinearModel
 from streams.memory.ledger import MemoryLedger
@@ -65,6 +80,10 @@ MODELS = ServingSet(
         version="1", features=FEATURES, mean=(0.0,) * 5, scale=(1.0,) * 5, best=1,
         centres=((0.0, 0.5, 1.0, 0.0, 0.0), (3.0, 1.5, 4.0, 3.0, 1.0)), names=("small", "big"), sizes=(1, 1),
     ),
+    ChoiceModel(
+        version="3", features=CHOICE_FEATURES, weights=CHOICE_START,
+        markets={"tea": {"x": Standing(weight=3.0, usual=0.9), "y": Standing(offset=0.4)}},
+    ),
 )  # fmt: skip
 
 
@@ -90,6 +109,10 @@ def event_of(kind, common, sale, engaged, number):
             )
         case "f":
             return Forgotten(**common)
+        case "w":
+            return Feedback(**(common | {"customer_id": None}), brand="x", source="web", rating=1, text="bad")
+        case "o":
+            return Observation(**(common | {"customer_id": None}), series="price:y", value=1.0, unit="GBP")
         case _:
             return None
 
@@ -108,11 +131,20 @@ def histories(draw):
             "customer_id": customer,
             "occurred_at": at - late,
         }
-        kind = draw(st.sampled_from("pppprascuxf!"))
+        kind = draw(st.sampled_from("pppprascuxf!wo"))
         sale = {
             "currency": "GBP",
             "channel": "web",
-            "lines": (Line(product_id="p", quantity=number + 1, unit_price=2.5),),
+            "lines": (
+                Line(
+                    product_id="p",
+                    quantity=number + 1,
+                    unit_price=2.5,
+                    category="tea",
+                    brand=draw(st.sampled_from([None, None, "x", "y", "z"])),
+                    alternatives=draw(st.sampled_from([None, (Alternative(brand="y", unit_price=2.0),)])),
+                ),
+            ),
         }
         engaged = {"campaign_id": draw(st.sampled_from(["spring", "hello"])), "channel": "email"}
         found.append(event_of(kind, common, sale, engaged, number))
@@ -161,7 +193,7 @@ async def run(events, chunk_size):
                 for segment, change in row["moves"].items():
                     out["moves"][segment] = out["moves"].get(segment, 0) + change
         else:
-            out[task] += rows
+            out.setdefault(task, []).extend(rows)
     out["moves"] = {segment: change for segment, change in out["moves"].items() if change}
     kept = ledger.shards[0]
     return out, kept.states, kept.due, ledger.scores, msgspec.msgpack.decode(kept.place, type=Place)

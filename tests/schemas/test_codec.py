@@ -11,7 +11,9 @@ from schemas.events import (
     Clicked,
     Converted,
     Customer,
+    Feedback,
     Forgotten,
+    Observation,
     Opened,
     Purchase,
     Refund,
@@ -116,6 +118,8 @@ def test_every_released_event_still_decodes(topic):
     assert {type(event) for event in events} == {
         "customers": {Customer, Forgotten},
         "transactions": {Purchase, Refund},
+        "feedback": {Feedback},
+        "observations": {Observation},
         "engagements": {Sent, Withheld, Opened, Clicked, Converted, Unsubscribed},
     }[topic]
     for event in events:

@@ -1,0 +1,78 @@
+"""How loyal a customer is to the brand of the main category, and a rule that says why in words."""
+
+import math
+from typing import Final
+
+from models.brand.choice import last_brand, probabilities
+from models.brand.position import LOW
+from schemas.choice import ChoiceModel
+from schemas.state import CustomerState, Taste
+
+SHOWN: Final = 8
+"""Last purchases that a rule tells of."""
+STAYS, LEAVES = 0.6, 0.4
+"""From the first probability on a customer stays, below the second one leaves."""
+E4: Final = 10_000
+
+
+def main_category(state: CustomerState) -> str | None:
+    """The category with most branded purchases; None without any."""
+    return min(state.brands, key=lambda name: (-state.brands[name].bought, name), default=None)
+
+
+def loyalty(state: CustomerState, model: ChoiceModel | None) -> dict[str, str]:
+    """Fields that are served: `brand`, `loyalty` and `loyalty_rule`; empty for who never bought a brand.
+
+    `loyalty` is the probability that the next purchase in the main category is the last brand again, at
+    everybody's usual prices. While there is no model of the category, or of the brand, it is the brand's share
+    of what the customer bought, drawn towards 0 by two purchases.
+    """
+    category = main_category(state)
+    brand = None if category is None else last_brand(state.brands[category])
+    if category is None or brand is None:
+        return {}
+    taste = state.brands[category]
+    known = {} if model is None else probabilities(model, category, taste, None)
+    stays, usual = known.get(brand), None
+    if stays is None or model is None:
+        stays = taste.counts[brand] / (sum(taste.counts.values()) + 2)
+    else:
+        usual = model.markets[category][brand].usual
+    return {
+        "brand": f"{category}:{brand}",
+        "loyalty": f"{stays:.4f}",
+        "loyalty_rule": rule(taste, brand, stays, usual),
+    }
+
+
+def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
+    """Why somebody stays with a brand, or does not.
+
+    Parameters
+    ----------
+    stays
+        Probability of the same brand next.
+    usual
+        Its usual log price; None if it is not known.
+
+    Examples
+    --------
+    >>> rule(Taste(bought=3, counts={"a": 2, "b": 1}, recent=bytes([0, 1, 0]), price_e4=9_000), "a", 0.8, 0.0)
+    'bought it 2 of the last 3 times, the last one cheaper than usual: stays'
+    """
+    last = taste.recent[-SHOWN:]
+    place = list(taste.counts).index(brand)
+    times = "the only time" if len(last) == 1 else f"{last.count(place)} of the last {len(last)} times"
+    ends = "stays" if stays >= STAYS else "leaves" if stays < LEAVES else "may leave"
+    return f"bought it {times}{_price(taste, usual)}: {ends}"
+
+
+def _price(taste: Taste, usual: float | None) -> str:
+    if taste.promoted:
+        return ", the last one promoted"
+    if usual is None or not taste.price_e4:
+        return ""
+    against = math.log(taste.price_e4 / E4) - usual
+    if against < math.log(LOW):
+        return ", the last one cheaper than usual"
+    return ", the last one dearer than usual" if against > -math.log(LOW) else ""

@@ -1,0 +1,286 @@
+"""Brand choice: what is known before it, what is learned of it, and what it must not see."""
+
+import math
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from models.brand.book import OWN_SHARE, BrandBook
+from models.brand.choice import (
+    FEATURES,
+    START,
+    ConditionalLogit,
+    LastBrand,
+    Offer,
+    OwnShare,
+    Situation,
+    last_brand,
+    learn_market,
+    meet,
+    probabilities,
+    softmax,
+)
+from models.brand.loyalty import loyalty, rule
+from models.brand.taste import GONE, MAX_BRANDS, MAX_CATEGORIES, RECENT, bought, remember, tell
+from models.league.snapshot import freeze, thaw
+from schemas.choice import ChoiceModel, Standing, decode_choice, encode_choice
+from schemas.events import Alternative, Line, Purchase
+from schemas.state import CustomerState, Remembered, Taste, decode_remembered, encode_remembered
+from schemas.state import Standing as Kept
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+NAMES = ("ash", "birch", "cedar")
+
+
+def purchase(brand, alternatives=None, price=1.0, category="tea", quantity=1.0):
+    line = Line(
+        product_id=f"p-{brand}", quantity=quantity, unit_price=price, category=category, brand=brand,
+        alternatives=alternatives,
+    )  # fmt: skip
+    return Purchase(event_id="e", customer_id="a", occurred_at=AT, currency="GBP", channel="web", lines=(line,))
+
+
+def alternatives(prices, promoted):
+    return tuple(
+        Alternative(brand=name, unit_price=price, promoted=deal)
+        for name, price, deal in zip(NAMES, prices, promoted, strict=True)
+    )
+
+
+def naive_choices(n, seed, weights=(2.0, -3.0, 1.5)):
+    """Customers with a true taste, met by prices and promotions: (taste, offers, chosen) in order."""
+    draw, tastes, market = np.random.default_rng(seed), {}, {}
+    for name in NAMES:
+        meet(market, name)
+    for _ in range(n):
+        kept = tastes.setdefault(int(draw.integers(40)), {})
+        taste = kept.get("tea", Taste())
+        prices = np.exp(draw.normal(0, 0.2, 3))
+        deals = draw.random(3) < 0.2
+        offers = [Offer(*one) for one in zip(NAMES, prices.tolist(), deals.tolist(), strict=True)]
+        own = np.array([taste.counts.get(name, 0) + 0.5 for name in NAMES])
+        utility = weights[0] * np.log(own / own.sum()) + weights[1] * np.log(prices) + weights[2] * deals
+        chosen = int(draw.choice(3, p=softmax(utility.tolist())))
+        yield msgspec.convert(msgspec.to_builtins(taste), Taste), offers, chosen, market
+        learn_market(market, offers, NAMES[chosen], None)
+        event = purchase(NAMES[chosen], alternatives(prices.tolist(), deals.tolist()), float(prices[chosen]))
+        tell(event, kept, 0.0, 0)
+
+
+def test_the_logit_beats_both_trivial_answers_where_price_and_habit_count():
+    losses = dict.fromkeys(("logit", "own", "last"), 0.0)
+    learners = {"logit": ConditionalLogit(), "own": OwnShare(), "last": LastBrand()}
+    for taste, offers, chosen, market in naive_choices(1_500, seed=1):
+        situation = Situation(taste, offers, market)
+        for name, learner in learners.items():
+            p = learner.score_one(situation)
+            assert math.isclose(math.fsum(p), 1.0, rel_tol=1e-9)
+            losses[name] -= math.log(p[chosen])
+            learner.learn_one(situation, chosen)
+    assert losses["logit"] < 0.9 * min(losses["own"], losses["last"])
+
+
+def test_online_weights_come_near_the_batch_optimum():
+    """The oracle: maximum a posteriori on the same rows, by a general optimiser."""
+    rows, places, learner = [], [], ConditionalLogit()
+    for taste, offers, chosen, market in naive_choices(3_000, seed=2):
+        frozen = {name: Standing(weight=standing.weight, usual=standing.usual) for name, standing in market.items()}
+        situation = Situation(taste, offers, frozen)  # offsets of their own are left out on both sides
+        rows.append(np.array(situation.rows))
+        places.append(chosen)
+        learner.learn_one(situation, chosen)
+    x, y, start = np.array(rows), np.array(places), np.array(START)
+
+    def loss(w):
+        u = x @ w
+        u -= u.max(axis=1, keepdims=True)
+        logs = u - np.log(np.exp(u).sum(axis=1, keepdims=True))
+        return -logs[np.arange(len(y)), y].sum() + 2.0 * ((w - start) ** 2).sum()
+
+    best = minimize(loss, start, method="L-BFGS-B").x
+    assert loss(np.array(learner.weights)) / len(y) < loss(best) / len(y) + 0.005
+
+
+@given(st.lists(st.floats(0.1, 10.0), min_size=3, max_size=3), st.lists(st.booleans(), min_size=3, max_size=3))
+def test_what_was_chosen_cannot_be_seen_in_what_could_be_had(prices, promoted):
+    could = alternatives(prices, promoted)
+    paid = dict(zip(NAMES, prices, strict=True))
+    seen = [bought(purchase(name, could, paid[name]))[0].offers for name in NAMES]
+    assert seen[0] == seen[1] == seen[2]
+    # Where the alternatives leave out the brand bought, it alone would say nothing of its promotion.
+    for name in NAMES:
+        others = tuple(one for one in could if one.brand != name)
+        offers = bought(purchase(name, others, paid[name]))[0].offers
+        assert {offer.promoted for offer in offers} == {None}
+        assert [offer.brand for offer in offers] == sorted(NAMES)
+
+
+def test_a_personal_coupon_is_not_the_price_that_others_met():
+    could = alternatives([2.0, 2.0, 2.0], [False, False, False])
+    offers = bought(purchase("ash", could, price=0.5))[0].offers
+    assert {offer.price for offer in offers} == {2.0}
+
+
+def test_a_choice_is_foreseen_from_what_was_known_before_it():
+    def loss(brand):
+        book, tastes = BrandBook("GBP"), {}
+        for number in range(60):
+            for row in tell(purchase(NAMES[number % 2]), tastes, number, number):
+                book.bought(row)
+        before = {name: quality.log_loss for name, quality in book.choices.fresh.items()}
+        for row in tell(purchase(brand), tastes, 60.0, 60):
+            book.bought(row)
+        return {name: math.exp(before[name] - quality.log_loss) for name, quality in book.choices.fresh.items()}
+
+    found = [loss(brand) for brand in ("ash", "birch", "a brand that nobody knows")]
+    for name in ("conditional_logit", "own_share", "last_brand"):
+        assert math.isclose(math.fsum(one[name] for one in found), 1.0, rel_tol=1e-6), name
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from("0123456789")), max_size=80))
+def test_a_taste_is_bounded_and_exact_within_its_bounds(purchases):
+    tastes = {}
+    for brand, category in purchases:
+        tell(purchase(brand, category=category), tastes, 0.0, 0)
+        taste = tastes[category]
+        assert last_brand(taste) == brand
+        assert len(tastes) <= MAX_CATEGORIES
+        assert len(taste.counts) <= MAX_BRANDS
+        assert len(taste.recent) <= RECENT
+        assert all(place == GONE or place < len(taste.counts) for place in taste.recent)
+    few = [(brand, category) for brand, category in purchases if brand in "abc" and category in "01"]
+    tastes = {}
+    for brand, category in few:
+        tell(purchase(brand, category=category), tastes, 0.0, 0)
+    for category, taste in tastes.items():
+        mine = [brand for brand, where in few if where == category]
+        assert taste.counts == {brand: mine.count(brand) for brand in dict.fromkeys(mine)}
+        assert taste.bought == len(mine)
+        assert [list(taste.counts)[place] for place in taste.recent] == mine[-RECENT:]
+
+
+def test_a_customer_without_brands_costs_a_byte_and_old_states_load():
+    state = CustomerState(seen_at=1.0)
+    body = encode_remembered(Remembered(state))
+    old = msgspec.msgpack.decode(body)
+    assert old[0].pop() == {}  # what a release without brands did not write
+    assert decode_remembered(msgspec.msgpack.encode(old)) == Remembered(state, Kept())
+    assert len(body) - len(msgspec.msgpack.encode(old)) <= 40
+
+
+def test_a_purchase_of_several_brands_is_one_choice_of_the_main_one():
+    lines = (
+        Line(product_id="1", quantity=1, unit_price=2, category="tea", brand="ash"),
+        Line(product_id="2", quantity=3, unit_price=1, category="tea", brand="birch"),
+        Line(product_id="3", quantity=9, unit_price=1, category="tea"),
+        Line(product_id="4", quantity=1, unit_price=5, brand="cedar"),
+    )
+    tea, other = bought(
+        Purchase(event_id="e", customer_id="a", occurred_at=AT, currency="GBP", channel="web", lines=lines)
+    )
+    assert (tea.category, tea.brand, other.category, other.brand) == ("tea", "birch", "other", "cedar")
+    tastes = {}
+    remember(tastes, tea)
+    assert tastes["tea"].counts == {"ash": 1, "birch": 1}
+    assert tastes["tea"].bought == 1
+
+
+def test_a_published_model_says_what_the_league_says():
+    book, tastes = BrandBook("GBP"), {}
+    for number in range(50):
+        for row in tell(purchase(NAMES[number % 3 and 1]), tastes, number, number):
+            book.bought(row)
+    model = decode_choice(encode_choice(book.compiled()))
+    taste = tastes["tea"]
+    situation = Situation(taste, None, book.markets["tea"])
+    learner = book.choices.entrants["conditional_logit"]
+    assert list(probabilities(model, "tea", taste, None).values()) == learner.score_one(situation)
+    book.choices.champion = "own_share"
+    trivial = probabilities(book.compiled(), "tea", taste, None)
+    assert np.allclose(list(trivial.values()), OwnShare().score_one(situation))
+    assert sum(OWN_SHARE) == 2.0
+
+
+def test_a_restored_book_has_the_same_future():
+    def feed(book, tastes, seed):
+        draw = np.random.default_rng(seed)
+        for number in range(120):
+            who = int(draw.integers(9))
+            event = purchase(
+                NAMES[int(draw.integers(3))], alternatives(np.exp(draw.normal(0, 0.2, 3)).tolist(), [False] * 3)
+            )
+            for row in tell(event, tastes.setdefault(who, {}), number, number // 7):
+                book.bought(row)
+            text = "late again" if draw.random() < 0.5 else "thank you"
+            said = {"at": 0.0, "day": number // 7, "brand": "ash", "category": "tea"}
+            book.said(said | {"rating": 1.0 if text == "late again" else 5.0, "text": text})
+            book.said(said | {"rating": None, "text": text})
+        return book
+
+    original, tastes = BrandBook("GBP"), {}
+    feed(original, tastes, 3)
+    restored = BrandBook("GBP")
+    restored.restore(thaw(freeze(original.state(), b"k"), b"k"))
+    copy = msgspec.msgpack.decode(msgspec.msgpack.encode(tastes), type=dict[int, dict[str, Taste]])
+    one, other = feed(original, tastes, 4), feed(restored, copy, 4)
+    assert one.report() == other.report()
+    assert one.tasks() == other.tasks()
+    assert encode_choice(one.compiled()) == encode_choice(other.compiled())
+
+
+def test_wild_prices_leave_the_weights_finite():
+    learner, market = ConditionalLogit(), {}
+    for number in range(200):
+        offers = [Offer("a", 1e-6, True), Offer("b", 1e9, False), Offer("c", None, None)]
+        for offer in offers:
+            meet(market, offer.brand)
+        situation = Situation(Taste(), offers, market)
+        learner.learn_one(situation, number % 3)
+        learn_market(market, offers, "abc"[number % 3], None)
+    assert np.isfinite(learner.weights).all()
+    assert np.abs(learner.weights).max() < 50
+
+
+def test_a_market_keeps_a_bounded_number_of_brands():
+    market = {}
+    for number in range(200):
+        learn_market(market, None, f"brand {number}", 1.0)
+    assert len(market) <= 26
+    assert sum(standing.weight for standing in market.values()) > 100
+
+
+@pytest.mark.parametrize(
+    ("taste", "stays", "usual", "words"),
+    [
+        (Taste(4, {"a": 1, "b": 3}, bytes([1, 0, 1, 1]), price_e4=10_000), 0.9, None, "3 of the last 4 times: stays"),
+        (Taste(1, {"b": 1}, bytes([0]), price_e4=10_000), 0.3, math.log(0.5), "time, the last one dearer than usual: leaves"),
+        (Taste(1, {"b": 1}, bytes([0]), promoted=True), 0.5, None, "the only time, the last one promoted: may leave"),
+    ],
+)  # fmt: skip
+def test_the_rule_says_why(taste, stays, usual, words):
+    assert rule(taste, "b", stays, usual).endswith(words)
+
+
+def test_loyalty_is_served_for_the_main_category_and_not_made_up():
+    model = ChoiceModel(
+        version="1", features=FEATURES, weights=START, markets={"tea": {"ash": Standing(), "birch": Standing()}}
+    )
+    state = CustomerState(seen_at=0.0)
+    assert loyalty(state, model) == {}
+    for brand in ("ash", "birch", "birch"):
+        tell(purchase(brand), state.brands, 0.0, 0)
+    tell(purchase("ash", category="jam"), state.brands, 0.0, 0)
+    served = loyalty(state, model)
+    assert (served["brand"], served["loyalty_rule"].split(",")[0]) == (
+        "tea:birch",
+        "bought it 2 of the last 3 times: stays",
+    )
+    assert float(served["loyalty"]) > 0.6
+    empty = ChoiceModel(version="1", features=FEATURES, weights=START)
+    assert loyalty(state, None) == loyalty(state, empty)
+    assert loyalty(state, None)["loyalty"] == f"{2 / 5:.4f}"

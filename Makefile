@@ -41,3 +41,9 @@ lock:
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+soak: $(READY)
+	$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -45,5 +45,3 @@ clean:
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
-soak: $(READY)
-	$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -10,6 +10,7 @@ from typing import Any
 from customers import bytes_per_customer
 from events import learned_models, simulated
 from lone import lone_events
+from msgspec import structs
 from rich.console import Console
 from rich.table import Table
 from stage import connect, fill, make_settings, publish
@@ -70,7 +71,9 @@ def show(report: dict[str, Any]) -> None:
             table.add_row(name, f"{rate:,.0f}", f"{rate / own:.3f}", f"{cpu:.1f}", f"{peak:,.0f}")
         out.print(table)
         ratios = report["worker_to"]
-        out.print(f"The worker makes {ratios['first_try']:.1f} times the first try and {ratios['floor']:.2f} of the floor.")
+        out.print(
+            f"The worker makes {ratios['first_try']:.1f} times the first try and {ratios['floor']:.2f} of the floor."
+        )
         out.print(f"Learner: {report['learner']}")
     if "redis_bytes_per_customer" in report:
         out.print(f"Redis bytes per customer: {report['redis_bytes_per_customer']:,.0f} {report['redis_parts']}")
@@ -93,9 +96,7 @@ def main() -> None:
             report["variants"] = median([figures for figures, _ in rounds])
             rates = {name: figures["events_per_second"] for name, figures in report["variants"].items()}
             report["worker_to"] = {name: round(rates["worker"] / rates[name], 3) for name in ("first_try", "floor")}
-            report["learner"] = rounds[-1][1].__struct_fields__ and {
-                name: round(getattr(rounds[-1][1], name), 2) for name in rounds[-1][1].__struct_fields__
-            }
+            report["learner"] = {name: round(value, 2) for name, value in structs.asdict(rounds[-1][1]).items()}
         if "customers" in asked.only:
             with console.status("Bytes per customer ..."):
                 parts = bytes_per_customer(settings, models, asked.stored_customers, asked.seed)

@@ -1,7 +1,7 @@
 """What a customer takes in Redis: state, scores, timer and pending examples."""
 
 import asyncio
-from typing import Any
+from itertools import islice
 
 from events import simulated
 from stage import connect
@@ -17,7 +17,7 @@ from streams.settings import Settings
 from streams.shard import Shard
 from streams.worker import make_shop
 
-EVENTS_EACH = 7
+EVENTS_EACH, DAYS = 12, 270
 ROUND = 20_000
 SAMPLE = 2_000
 
@@ -29,7 +29,7 @@ async def _store(settings: Settings, models: ServingSet, customers: int, seed: i
     shards = [Shard(await ledger.take(n), ledger, shop) for n in range(settings.partitions)]
     offsets: dict[tuple[str, int], int] = {}
     waiting = 0
-    for event in _everybody(customers, seed):
+    for event in simulated(customers, customers * EVENTS_EACH, seed, DAYS):
         topic, key = topic_of(event), key_of(event)
         n = partition_of(key, settings.partitions)
         offset = offsets[topic, n] = offsets.get((topic, n), -1) + 1
@@ -43,12 +43,6 @@ async def _store(settings: Settings, models: ServingSet, customers: int, seed: i
     for n in range(settings.partitions):
         await client.delete(Keys(settings.prefix).outbox(n))
     await client.aclose()
-
-
-def _everybody(customers: int, seed: int) -> Any:
-    """As many customers as asked for, all of whom come to be known."""
-    for event in simulated(customers, customers * EVENTS_EACH, seed):
-        yield event
 
 
 async def _drain(shards: list[Shard], models: ServingSet) -> None:
@@ -66,11 +60,12 @@ def bytes_per_customer(settings: Settings, models: ServingSet, customers: int, s
         keys, prefix = Keys(settings.prefix), settings.prefix
         numbers = range(settings.partitions)
         stored = sum(client.hlen(keys.state(n)) for n in numbers)
-        names = [name for name, _ in zip(client.scan_iter(f"{prefix}customer:*", count=1_000), range(SAMPLE), strict=False)]
+        names = list(islice(client.scan_iter(f"{prefix}customer:*", count=1_000), SAMPLE))
         hashes = sum(client.memory_usage(name, samples=0) for name in names) / len(names)
         states = sum(client.memory_usage(keys.state(n), samples=5_000) for n in numbers) / stored
         timers = sum(client.memory_usage(keys.timers(n), samples=5_000) for n in numbers) / stored
-        parts = {"all": (after - before) / stored, "customers": stored, "scores": hashes, "state": states, "timer": timers}
+        parts = {"all": (after - before) / stored, "customers": stored}
+        parts |= {"scores": hashes, "state": states, "timer": timers}
         for name in client.scan_iter(f"{prefix}*", count=5_000):
             client.unlink(name)
         return {name: round(value, 1) for name, value in parts.items()}

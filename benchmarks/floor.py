@@ -7,16 +7,17 @@ many events. Prints its own measurement as JSON.
 """
 
 import json
-import resource
 import sys
 import time
 from types import SimpleNamespace
 
+import psutil
 import redis
 from confluent_kafka import Consumer
 
 from models.customers.advance import advance
-from models.customers.features import natural, slots
+from models.customers.attributes import customer_pairs, offer_pairs
+from models.customers.features import natural
 from models.policy import Policy
 from models.serving_set import ServingSet
 from models.shard.handle import rfc3339
@@ -45,7 +46,7 @@ class Floor:
         self.states: dict[str, CustomerState] = {}
 
     def handle(self, messages: list) -> None:
-        rows, offers, last = [], {}, {}
+        rows, pairs, offers, last = [], {}, {}, {}
         for message in messages:
             event = decode(message.topic().removeprefix(self.prefix), message.value())
             customer, at = event.customer_id, event.occurred_at.timestamp()
@@ -56,11 +57,13 @@ class Floor:
                 state = self.states[customer] = CustomerState(seen_at=at)
             advance(state, event, at, self.policy)
             if isinstance(event, Contact):
-                offers[len(rows)] = slots(event.attributes)
+                offers[len(rows)] = offer_pairs(event.attributes)
+            if state.attributes:
+                pairs[len(rows)] = customer_pairs(state.attributes)
             last[customer] = (len(rows), at)
-            rows.append(natural(state, at, self.policy.currency) + slots(state.attributes))
+            rows.append(natural(state, at, self.policy.currency))
         if rows:
-            self.write(score(rows, offers, self.models), last)
+            self.write(score(rows, pairs, offers, self.models), last)
 
     def write(self, scores, last: dict[str, tuple[int, float]]) -> None:
         reasons = explanations(scores, [row for row, _ in last.values()])
@@ -95,6 +98,7 @@ def main(broker: str, url: str, prefix: str, count: int) -> None:
     consumer.subscribe([prefix + topic for topic in INPUT_TOPICS])
     floor = Floor(redis.Redis.from_url(url), prefix)
     done, began = 0, SimpleNamespace(wall=0.0, cpu=0.0)
+    process, peak = psutil.Process(), 0
     while done < count:
         messages = consumer.consume(BATCH, 0.2)
         if not messages:
@@ -103,11 +107,12 @@ def main(broker: str, url: str, prefix: str, count: int) -> None:
             began.wall, began.cpu = time.perf_counter(), time.process_time()
         floor.handle(messages)
         done += len(messages)
+        peak = max(peak, process.memory_info().rss)
     report = {
         "events": done,
         "seconds": time.perf_counter() - began.wall,
         "cpu": time.process_time() - began.cpu,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak": peak,
     }
     print(json.dumps(report), flush=True)
     consumer.close()

@@ -34,6 +34,7 @@ def lone_events(settings: Settings, models: ServingSet, count: int, seed: int) -
             time.sleep(draw.uniform(0.02, 0.2))
             at = known[-1].occurred_at + timedelta(seconds=number + 1)
             delays.append(_one(client, producer, settings, f"c{draw.randrange(500)}", at))
+    producer.flush(10)
     cuts = statistics.quantiles(delays, n=100, method="inclusive")
     return {name: round(cuts[at - 1], 5) for name, at in (("p50", 50), ("p95", 95), ("p99", 99))}
 

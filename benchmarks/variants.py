@@ -13,7 +13,7 @@ import psutil
 from msgspec import Struct
 from stage import Watched, await_done, connect, handled
 
-from streams.demo import worker
+from streams.demo import _learned, worker
 from streams.redis.keys import Keys
 from streams.settings import Settings
 
@@ -96,14 +96,13 @@ def run_worker(settings: Settings, count: int) -> tuple[Measured, Measured, Lear
 
 
 def learned(client: Any, settings: Settings) -> int:
-    """Examples of labels that the learner has saved."""
-    models = client.hgetall(Keys(settings.prefix).models)
-    return sum(int(version) for task, version in models.items() if task in (b"response", b"churn") and version.isdigit())
+    """Examples of `response` and `churn` that the learner has saved; each of the latter is one of `value` too."""
+    versions = client.hmget(Keys(settings.prefix).models, "response", "churn")
+    return sum(int(version or 0) for version in versions)
 
 
 def caught_up(client: Any, settings: Settings) -> bool:
-    from streams.demo import _learned
-
+    """Whether the outboxes are empty and the learner's report is of the end of `examples`."""
     return _learned(client, settings)
 
 

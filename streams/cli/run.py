@@ -20,7 +20,7 @@ def _log(verbose: bool) -> None:
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
     )
     logging.getLogger("streams").setLevel(level)
-    for noisy in ("aiokafka", "kafka", "faust", "mode"):
+    for noisy in ("aiokafka", "kafka", "faust", "mode", "streams.kafka.transport"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

@@ -18,6 +18,8 @@ from faust.types.transports import SchedulingStrategyT
 
 FETCH_WAIT_MS = 50
 """Faust waits 1500: a drained partition then waits behind the one fetch in flight a broker."""
+SESSION_SECONDS = 7
+"""A worker that is not heard of for so long has lost its shards. Brokers allow no less than 6 by default."""
 CONFIRM_SECONDS = 5.0
 ALL_PAUSED = 0.005
 """Seconds to the next look when every partition is paused. Faust sleeps a whole one."""
@@ -256,7 +258,7 @@ def make_app(name: str, broker: str, folder: str, given: Given, assigned: Assign
         broker_max_poll_records=4000,
         stream_wait_empty=False,
         stream_buffer_maxsize=16,
-        broker_session_timeout=10,
+        broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=2,
     )
     app.given, app.assigned = given, assigned

@@ -1,6 +1,7 @@
 """Clients of Redis, and its errors as ours."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -13,7 +14,16 @@ from redis.retry import Retry
 
 from streams.errors import Misconfigured, Unavailable
 
-_AWAY: Final = ("OOM", "READONLY", "LOADING", "NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY", "TRYAGAIN", "CLUSTERDOWN")
+_AWAY: Final = re.compile("(?:^|: -)(OOM|READONLY|LOADING|NOREPLICAS|MISCONF|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN) ")
+"""What passes by itself, as the error begins; from inside a script of Redis 6 after `: -`."""
+_PASSES: Final = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+"""Of these redis-py keeps the class alone, not the word."""
 TIMEOUT: Final = 5.0
 _IDENTITY: Final = ("run_id", "master_replid")
 
@@ -71,8 +81,10 @@ def redis_errors() -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise Unavailable(f"redis: {error}") from error
     except redis.ResponseError as error:
-        if any(word in str(error) for word in _AWAY):
+        if isinstance(error, _PASSES) or _AWAY.search(str(error)):
             raise Unavailable(f"redis: {error}") from error
+        if str(error).startswith("WRONGTYPE"):
+            raise Misconfigured(f"redis: {error}; give one of the two another prefix") from error
         raise
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.commit import Commit, Outgoing, Place, TopicPlace
 from schemas.state import CustomerState, Remembered, encode_remembered
-from streams.errors import Fenced
+from streams.errors import BudgetExceeded, Fenced
 from streams.memory.ledger import MemoryLedger
 from streams.redis.client import connect
 from streams.redis.keys import Keys
@@ -85,6 +85,45 @@ async def law_the_outbox_is_read_oldest_first_and_trimmed_by_name(ledger):
     await ledger.trim(0, [entries[0], entries[2]])
     await ledger.commit(hold, commit(4, records=[b"5"]))
     assert [entry.record.value for entry in await ledger.outbox(0, 10)] == [b"2", b"4", b"5"]
+
+
+async def law_a_commit_returns_what_it_put_out(ledger):
+    hold = await ledger.take(0)
+    first = await ledger.commit(hold, commit(1, records=[b"1", b"2"]))
+    again = await ledger.commit(hold, commit(2, records=[b"3"]))
+    assert [*first, *again] == await ledger.outbox(0)
+    assert await ledger.commit(hold, commit(3)) == []
+
+
+def spending(offset, used, limit, name="spring"):
+    chunk = commit(offset, [f"c{offset}"], records=[b"t"] * used)
+    chunk.budgets = {name: (used, limit)}
+    return chunk
+
+
+async def law_a_budget_is_spent_to_the_last_and_never_beyond(ledger):
+    holds = [await ledger.take(n) for n in range(3)]
+    for round_ in range(3):
+        for hold in holds:
+            await ledger.commit(hold, spending(round_ + 1, 1, 10))
+    assert (await ledger.load(0, [], None, 10, ["spring", "autumn"])).spent == {"spring": 9, "autumn": 0}
+    with pytest.raises(BudgetExceeded):
+        await ledger.commit(holds[0], spending(10, 2, 10))
+    assert (await ledger.load(0, ["c10"], None, 10, ["spring"])).customers == {"c10": None}
+    await ledger.commit(holds[0], spending(10, 1, 10))  # the hold is as good as before
+    for hold in holds:
+        with pytest.raises(BudgetExceeded):
+            await ledger.commit(hold, spending(11, 1, 10))
+    await ledger.commit(holds[1], spending(11, 1, 11))  # a higher limit
+    assert (await ledger.load(0, [], None, 10, ["spring"])).spent == {"spring": 11}
+
+
+async def law_who_is_fenced_spends_nothing(ledger):
+    sleeper = await ledger.take(0)
+    await ledger.take(0)
+    with pytest.raises(Fenced):
+        await ledger.commit(sleeper, spending(1, 1, 10))
+    assert (await ledger.load(0, [], None, 10, ["spring"])).spent == {"spring": 0}
 
 
 LAWS = [law for name, law in sorted(globals().items()) if name.startswith("law_")]

@@ -1,0 +1,1 @@
+"""What is wanted, what is bought together, how price moves it, and who comes and goes."""

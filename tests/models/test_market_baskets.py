@@ -1,0 +1,121 @@
+"""Pairs beside counting them one by one."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.market.baskets import LARGEST, Baskets
+from models.market.pairs import Sketch, Triangle
+from schemas.events import Purchase
+from streams.replay import online_retail
+
+SOME = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=6), max_size=30)
+
+
+def naive(baskets):
+    pairs, singles = Counter(), Counter()
+    for basket in baskets:
+        singles.update(set(basket))
+        pairs.update(combinations(sorted(set(basket)), 2))
+    return pairs, singles
+
+
+def counted(learned, at_least=1):
+    return {tuple(sorted((pair.a, pair.b))): pair for pair in learned.best("support", 10**6, at_least)}
+
+
+def learn(baskets, **bounds):
+    learned = Baskets(**bounds)
+    for basket in baskets:
+        learned.learn_one(basket)
+    return learned
+
+
+@given(SOME)
+def test_exact_counts_agree_with_counting(baskets):
+    pairs, singles = naive(baskets)
+    found = counted(learn(baskets))
+    assert {names: pair.support for names, pair in found.items()} == dict(pairs)
+    for (a, b), pair in found.items():
+        assert pair.lift == pytest.approx(pairs[a, b] * len(baskets) / (singles[a] * singles[b]))
+        assert pair.low <= pair.lift * (1 + 1e-9)
+
+
+@settings(max_examples=200)
+@given(SOME, st.integers(1, 8), st.integers(2, 12))
+def test_a_sketch_never_counts_too_much_and_says_by_how_much_too_little(baskets, exact, entries):
+    pairs, _ = naive(baskets)
+    learned = learn(baskets, exact=exact, entries=entries)
+    found = counted(learned)
+    for names, pair in found.items():
+        assert pair.support <= pairs[names]
+        assert pairs[names] - pair.support <= learned.pairs.error
+    missing = [count for names, count in pairs.items() if names not in found]
+    assert all(count <= learned.pairs.error for count in missing)
+    if isinstance(learned.pairs, Sketch):
+        assert len(learned.pairs._merged()[0]) <= entries
+
+
+@given(SOME, SOME, st.integers(1, 8))
+def test_a_restored_state_has_the_same_future_whenever_it_was_taken(before, after, exact):
+    original = learn(before, exact=exact, entries=4)
+    restored = Baskets.restore(original.state())
+    untouched = learn(before, exact=exact, entries=4)
+    for basket in after:
+        for one in (original, restored, untouched):
+            one.learn_one(basket)
+    assert original.state() == restored.state() == untouched.state()
+
+
+def test_places_in_the_triangle_are_found_again_at_its_far_end():
+    triangle = Triangle(5_000)
+    for pair in ((0, 1), (4_998, 4_999), (17, 4_999), (0, 4_999), (2_047, 2_048)):
+        triangle.add(np.array(pair))
+    low, high, _ = triangle.found(1)
+    assert set(zip(low.tolist(), high.tolist(), strict=True)) == {
+        (0, 1), (4_998, 4_999), (17, 4_999), (0, 4_999), (2_047, 2_048),
+    }  # fmt: skip
+
+
+def test_a_giant_basket_is_cut_and_said_so():
+    learned = learn([[f"p{n}" for n in range(LARGEST + 5)]])
+    assert learned.cut == 1
+    assert not learned.is_exact
+    assert int(learned.singles.sum()) == LARGEST
+
+
+def test_what_only_chance_brings_together_is_nobodys_partner():
+    draw = np.random.default_rng(1)
+    baskets = [[str(n) for n in np.flatnonzero(draw.random(40) < 0.2)] for _ in range(2_000)]
+    together = [[*basket, "x", "y"] if draw.random() < 0.05 else basket for basket in baskets]
+    partners = learn(together).partners([*map(str, range(40)), "x"], 5, 10)
+    assert [pair.b for pair in partners.pop("x")][:1] == ["y"]
+    assert sum(map(len, partners.values())) <= 2  # 800 pairs at 1 in 2,000
+
+
+@pytest.fixture(scope="module")
+def shop():
+    found = (event for event in online_retail.events() if isinstance(event, Purchase))
+    return [[line.product_id for line in event.lines] for event in found]
+
+
+def best(learned, by):
+    return {frozenset((pair.a, pair.b)) for pair in learned.best(by, 200, 50)}
+
+
+def test_the_sketch_of_a_real_shop_finds_what_the_exact_counts_find(shop):
+    exact, sketch = learn(shop), learn(shop, exact=100)
+    assert exact.is_exact
+    assert exact.cut == 0
+    assert len(best(exact, "support") & best(sketch, "support")) >= 190
+    assert len(best(exact, "lift") & best(sketch, "lift")) >= 100
+
+
+def test_the_exact_counts_of_a_real_shop_are_those_of_a_loop(shop):
+    some = [basket for basket in shop[:2_000] if len(set(basket)) <= 60]
+    pairs, _ = naive(some)
+    assert {names: pair.support for names, pair in counted(learn(some)).items()} == dict(pairs)

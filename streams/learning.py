@@ -157,6 +157,7 @@ class LearningAgent:
         """Let go where Kafka has given the topic to another worker."""
         if not tps:
             self.standing = None
+            self.metrics.unlearned()
         elif self.standing is not None:
             self.standing.ready = False
 

@@ -154,8 +154,7 @@ class Metrics:
 
     def learning(self, learning: Learning, report: Mapping[str, Any]) -> None:
         """Show what the learner stands at, and nothing of what it stood at before."""
-        for gauge in (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage):
-            gauge.clear()
+        self.unlearned()
         for task, figures in report["tasks"].items():
             self._task(task, figures)
         segments = learning.clusters.compiled("")
@@ -166,6 +165,11 @@ class Metrics:
             self.segment.labels(name).set(customers)
         for series in learning.sales.series:
             self._series(learning, series, report["sales"].get(series, {}))
+
+    def unlearned(self) -> None:
+        """Forget what the learner stood at: another worker may have it now."""
+        for gauge in (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage):
+            gauge.clear()
 
     def _task(self, task: str, figures: Mapping[str, Any]) -> None:
         for name, metrics in {**figures["baselines"], **figures["models"]}.items():

@@ -38,8 +38,10 @@ def _segments(console: Console, segments: dict[str, Any]) -> None:
 def _sales(console: Console, sales: dict[str, Any], outlook: dict[str, Any]) -> None:
     table = Table("series", "next 7 days", "last week's", "days", "MASE 1", "7", "14", "naive 7", "in 80 %")
     table.title, table.title_justify = (
-        "Sales: what the next week brings beside last week's, and the error of forecasts 1, 7 and 14 days ahead\n"
-        "over that of the same weekday a week before (below 1 is better)",
+        (
+            "Sales: what the next week brings beside last week's, and the error of forecasts 1, 7 and 14 days ahead\n"
+            "over that of the same weekday a week before (below 1 is better)"
+        ),
         "left",
     )
     for column in table.columns[1:]:

@@ -131,7 +131,7 @@ class Prices(Struct):
                     self.products[product].response.learn_one(price, math.log(sold.invoices))
 
     def report(self, product: str) -> dict[str, Any] | None:
-        """Return `quantity` and `response` of one product, with `slope`, `low`, `high`, `n`; None for too few prices."""
+        """Return `quantity` and `response` of one product, with `slope`, `low`, `high`, `n`; None for few prices."""
         at = self.products.get(product)
         if at is None or len(at.prices) < LEVELS:
             return None

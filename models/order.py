@@ -82,12 +82,14 @@ def in_order(
         Records whose key is at or beyond it stay where they are. None: no horizon.
     """
     taken = 0
+    ended: set[str] = set()  # asked once: what comes after the answer is the next call's
     for _ in range(limit):
         best: tuple[float, str] | None = None
         for topic in inboxes:
             if not inboxes[topic]:
-                if not answered(topic):
+                if topic not in ended and not answered(topic):
                     return
+                ended.add(topic)
                 continue
             head, at = inboxes[topic][0], place.topics[topic]
             judge_jump(head, at, policy)

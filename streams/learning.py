@@ -333,6 +333,7 @@ class LearningAgent:
         if with_report:
             report = learning.report()
             self.metrics.learning(learning, report)
+            commands += self._brands(report["brands"])
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
             self.reported, self.reported_at = time.monotonic(), upto
         snapshot, taken = freeze(learning.state(), self.key), msgspec.json.encode(standing.taken)
@@ -399,6 +400,23 @@ class LearningAgent:
             fields = ["name", name, "customers", customers, "version", segments.version if segments else ""]
             commands += [["HSET", self.keys.segment(number), *fields], ["SADD", self.keys.segments, str(number)]]
         return commands
+
+    def _brands(self, brands: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
+        commands: list[list[Any]] = []
+        for name, figures in brands.items():
+            commands.append(["HSET", self.keys.brand(name), *brand_fields(figures)])
+            commands.append(["SADD", self.keys.brands, name])
+        return commands
+
+
+def brand_fields(figures: Mapping[str, Any]) -> list[str]:
+    """Names and values of a brand's hash: numbers as they are, what is nested as JSON, what is unknown left out.
+
+    >>> brand_fields({"buyers": 3, "penetration": 0.25, "repeats": None, "segments": {"1": 120}})
+    ['buyers', '3', 'penetration', '0.25', 'segments', '{"1":120}']
+    """
+    known = ((name, value) for name, value in figures.items() if value is not None)
+    return [text for name, value in known for text in (name, msgspec.json.encode(value).decode())]
 
 
 def _sales_fields(learning: Learning, series: str) -> list[str]:

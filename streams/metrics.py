@@ -17,6 +17,7 @@ HOUR: Final = 3_600.0
 FAST: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SIZES: Final = (1, 2, 5, 10, 50, 100, 250, 500)
 DELAYS: Final = tuple(HOUR * hours for hours in (1, 6, 24, 72, 168, 192, 336, 720, 1_440, 2_160, 2_184, 2_880))
+MAX_BRANDS: Final = 32
 PARTITIONED: Final = ["topic", "partition"]
 
 
@@ -96,6 +97,12 @@ class Metrics:
             "streamscore_sales_interval_coverage", "Share of days inside the 80 % interval", ["series"],
             registry=registry,
         )  # fmt: skip
+        self.share = Gauge(
+            "streamscore_brand_revenue_share", "Of the category's revenue", ["category", "brand"], registry=registry
+        )
+        self.negative = Gauge(
+            "streamscore_brand_negative_share", "Of the last day's feedback", ["category", "brand"], registry=registry
+        )
         self.uplift = Gauge(
             "streamscore_uplift", "Extra responses a contact, with bounds", ["campaign", "bound"], registry=registry
         )
@@ -155,6 +162,7 @@ class Metrics:
     def learning(self, learning: Learning, report: Mapping[str, Any]) -> None:
         """Show what the learner stands at, and nothing of what it stood at before."""
         self.unlearned()
+        self._brands(report["brands"])
         for task, figures in report["tasks"].items():
             self._task(task, figures)
         segments = learning.clusters.compiled("")
@@ -168,8 +176,23 @@ class Metrics:
 
     def unlearned(self) -> None:
         """Forget what the learner stood at: another worker may have it now."""
-        for gauge in (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage):
+        figures = (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage)
+        for gauge in (*figures, self.share, self.negative):
             gauge.clear()
+
+    def _brands(self, brands: Mapping[str, Mapping[str, Any]]) -> None:
+        """The biggest and the most spoken of alone: each brand is a label."""
+        sold = sorted(brands, key=lambda name: (-brands[name].get("revenue", 0.0), name))
+        said = sorted(brands, key=lambda name: (-brands[name].get("image", {}).get("sayings", 0), name))
+        for name in sold[:MAX_BRANDS]:
+            share = brands[name].get("revenue_share")
+            if share is not None:
+                category, _, brand = name.partition(":")
+                self.share.labels(category, brand).set(share)
+        for name in said[:MAX_BRANDS]:
+            if "image" in brands[name]:
+                category, _, brand = name.partition(":")
+                self.negative.labels(category, brand).set(brands[name]["image"]["negative_share"])
 
     def _task(self, task: str, figures: Mapping[str, Any]) -> None:
         for name, metrics in {**figures["baselines"], **figures["models"]}.items():

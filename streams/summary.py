@@ -7,7 +7,14 @@ from rich.console import Console
 from rich.table import Table
 
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman"}
-_MEANING = {"churn": "no purchase in 90 days", "response": "answers a contact", "value": "spend in 90 days"}
+_MEANING = {
+    "churn": "no purchase in 90 days",
+    "response": "answers a contact",
+    "value": "spend in 90 days",
+    "brand_choice": "the same brand as last",
+    "sentiment": "negative feedback",
+}
+SHOWN_BRANDS = 12
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
@@ -24,7 +31,73 @@ def show(console: Console, report: dict[str, Any]) -> None:
     _segments(console, report["segments"])
     _sales(console, report["sales"], report.get("outlook", {}))
     _tasks(console, report["tasks"])
+    _brands(console, report.get("brands", {}))
     _campaigns(console, report["campaigns"])
+
+
+def _brands(console: Console, brands: dict[str, Any]) -> None:
+    if not brands:
+        return
+    table = Table("brand", "revenue", "share", "reach", "expected", "a buyer", "own share", "again", "negative")
+    table.title, table.title_justify = (
+        (
+            "Brands: share of the category's revenue; buyers among its buyers, and what the NBD-Dirichlet expects;\n"
+            "purchases a buyer; share of what they buy; the same brand again; negative feedback, last day"
+        ),
+        "left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    biggest = sorted(brands, key=lambda name: (-brands[name].get("revenue", 0.0), name))[:SHOWN_BRANDS]
+    for name in biggest:
+        found = brands[name]
+        table.add_row(
+            name,
+            _amount(found.get("revenue")),
+            _percent(found.get("revenue_share")),
+            _percent(found.get("penetration")),
+            _percent(found.get("expected", {}).get("penetration")),
+            _number(found.get("purchases_per_buyer")),
+            _percent(found.get("share_of_requirements")),
+            _percent(found.get("repeats")),
+            _percent(found.get("image", {}).get("negative_share")),
+        )
+    console.print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def show_brand(console: Console, name: str, figures: dict[str, Any]) -> None:
+    """Print one brand in one category."""
+    table = Table("", "seen", "expected of its size", title=f"Brand {name}", title_justify="left")
+    expected = figures.get("expected", {})
+    for field, value in figures.items():
+        if isinstance(value, dict):
+            continue
+        foreseen = f"{expected[field]:.3f}" if field in expected else ""
+        table.add_row(field.replace("_", " "), f"{value:,.3f}" if isinstance(value, float) else str(value), foreseen)
+    console.print(table)
+    to = sorted(figures.get("switches_to", {}).items(), key=lambda item: -item[1])[:5]
+    if to:
+        console.print("leaves to: " + ", ".join(f"{brand} {share:.0%}" for brand, share in to))
+    if figures.get("segments"):
+        index = sorted(figures["segments"].items(), key=lambda item: -item[1])
+        console.print("segments (100 is usual): " + ", ".join(f"{segment} {value}" for segment, value in index))
+    if "image" in figures:
+        _image(console, figures["image"])
+
+
+def _image(console: Console, image: dict[str, Any]) -> None:
+    shift = {"up": ", clearly more than before", "down": ", clearly less than before"}.get(image["shift"], "")
+    console.print(
+        f"negative on the last day: {image['negative_share']:.0%} "
+        f"({image['negative_low']:.0%} to {image['negative_high']:.0%}) of {image['sayings_of_day']}{shift}"
+    )
+    if image["words"]:
+        words = ", ".join(f"{word} {'worse' if effect > 0 else 'better'}" for word, effect in image["words"].items())
+        console.print(f"words that moved it: {words}")
 
 
 def _segments(console: Console, segments: dict[str, Any]) -> None:
@@ -104,6 +177,8 @@ def show_customer(console: Console, customer_id: str, fields: dict[str, str], cu
         if name in fields:
             facts.add_row(name.replace("_", " "), fields[name])
     facts.add_row("segment", fields.get("segment_name", "not known yet"))
+    if "brand" in fields:
+        facts.add_row("brand", f"{fields['brand']}, again {float(fields['loyalty']):.0%}: {fields['loyalty_rule']}")
     console.print(facts)
     scores = Table("score", "value", "because", "model")
     why = msgspec.json.decode(fields.get("explanation", "{}"))

@@ -38,6 +38,7 @@ def choice_league() -> ClassLeague:
         "brand_choice",
         {"conditional_logit": ConditionalLogit(), "own_share": OwnShare()},
         {"last_brand": LastBrand()},
+        trivial="own_share",
     )
 
 
@@ -194,10 +195,10 @@ class BrandBook:
         for name, category in self.categories.items():
             prospects = expectations(category, self.population)
             switching = category.switching()
-            for brand in category.brands:
+            for brand in sorted(category.brands, key=lambda one: -category.brands[one].revenue_e4):
                 to = switching.get(brand, {})
                 found[f"{name}:{brand}"] = figures(category, brand, prospects) | {
-                    "repeats": to.get(brand),
+                    "repeats": to.get(brand, 0.0) if to else None,
                     "switches_to": {other: round(share, 4) for other, share in to.items() if other != brand},
                 }
         for brand, image in self.images.brands.items():

@@ -9,13 +9,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 SMALLEST, LARGEST = 1e-3, 1e4
 """Bounds of the Dirichlet's strength: customers who each have one brand; customers who are all alike."""
-HALVINGS: Final = 60
+HALVINGS: Final = 40
 FURTHEST: Final = 200
 """Purchases of a customer beyond which the negative binomial is cut."""
+Array = NDArray[np.float64]
 
 
 class Expected(Struct, frozen=True):
@@ -48,13 +51,11 @@ def negative_binomial(mean: float, zero: float) -> list[float] | None:
     return p
 
 
-def _misses(alpha: float, strength: float, furthest: int) -> tuple[list[float], list[float]]:
-    """Probability that of n purchases of the category none, or exactly one, is the brand's; n = 0, 1, ..."""
-    none = [1.0]
-    for n in range(furthest):
-        none.append(none[-1] * (strength - alpha + n) / (strength + n))
-    once = [n * alpha * none[n] / (strength - alpha + n - 1) for n in range(1, furthest + 1)]
-    return none, [0.0, *once]
+def _misses(alpha: Array, strength: float, furthest: int) -> Array:
+    """Probability that none of n purchases of the category is the brand's, shape (furthest + 1, brands)."""
+    n = np.arange(furthest)[:, None]
+    steps = (strength - alpha + n) / (strength + n)
+    return np.vstack([np.ones((1, len(alpha))), np.cumprod(steps, axis=0)])
 
 
 def expected(share: float, strength: float, purchases: Sequence[float]) -> Expected:
@@ -69,14 +70,17 @@ def expected(share: float, strength: float, purchases: Sequence[float]) -> Expec
     purchases
         Customers, or their share, by number of purchases 0, 1, 2, ...; those with none do not count.
     """
-    none, one = _misses(share * strength, strength, len(purchases) - 1)
-    some = list(enumerate(purchases))[1:]
-    buyers = math.fsum(h for _, h in some)
-    total = math.fsum(n * h for n, h in some)
-    own = math.fsum(h * (1.0 - none[n]) for n, h in some)
-    twice = math.fsum(h * (1.0 - none[n] - one[n]) for n, h in some)
-    of_its_buyers = math.fsum(n * h * (1.0 - none[n]) for n, h in some)
-    return Expected(own / buyers, share * total / own, share * total / of_its_buyers, twice / own)
+    alpha, n = share * strength, np.arange(1, len(purchases))
+    h = np.array(purchases[1:])
+    none = _misses(np.array([alpha]), strength, len(h))[1:, 0]
+    once = n * alpha * none / (strength - alpha + n - 1)
+    total, own = float(h @ n), float(h @ (1.0 - none))
+    return Expected(
+        penetration=own / float(h.sum()),
+        purchases_per_buyer=share * total / own,
+        share_of_requirements=share * total / float(h @ (n * (1.0 - none))),
+        repeat_rate=float(h @ (1.0 - none - once)) / own,
+    )
 
 
 def fit(shares: Mapping[str, float], penetrations: Mapping[str, float], purchases: Sequence[float]) -> float:
@@ -89,12 +93,13 @@ def fit(shares: Mapping[str, float], penetrations: Mapping[str, float], purchase
     purchases
         As of `expected`.
     """
-    seen = math.fsum(shares[name] * penetrations[name] for name in shares)
+    names = [name for name, share in shares.items() if 0.0 < share < 1.0]
+    weights, h = np.array([shares[name] for name in names]), np.array(purchases[1:])
+    seen = math.fsum(shares[name] * penetrations[name] for name in names)
     low, high = SMALLEST, LARGEST
     for _ in range(HALVINGS):
         strength = math.sqrt(low * high)
-        mean = math.fsum(
-            share * expected(share, strength, purchases).penetration for share in shares.values() if 0 < share < 1
-        ) + math.fsum(share for share in shares.values() if share >= 1)
-        low, high = (strength, high) if mean < seen else (low, strength)
+        none = _misses(weights * strength, strength, len(h))[1:]
+        reached = h @ (1.0 - none) / h.sum()
+        low, high = (strength, high) if float(weights @ reached) < seen else (low, strength)
     return math.sqrt(low * high)

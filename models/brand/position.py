@@ -1,6 +1,6 @@
 """Where a brand stands in its category: sums over customers, exact where the bounds hold.
 
-Bounds, and what happens there: 32 categories and 64 brands each, the rest together in `other` and
+Bounds, and what happens there: 32 categories and 24 brands each, the rest together in `other` and
 `OTHER`; a brand that becomes clearly more active than the least of those takes its place and counts from
 then on; who bought a brand before is known for 8 brands and 8 categories a customer (`models/brand/taste.py`);
 purchases of a customer are told apart up to 200; usual prices of 4,096 products, the least recently sold goes.
@@ -12,12 +12,11 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from models.brand.choice import OTHER, last_brand
+from models.brand.choice import MAX_BRANDS, OTHER, last_brand
 from models.brand.dirichlet import FURTHEST, Expected, expected, fit, negative_binomial
 from models.brand.taste import Offer
 from schemas.state import Taste
 
-MAX_BRANDS: Final = 64
 TAKE_OVER: Final = 2
 """A brand that is not kept must have bought so many times the purchases of the least one."""
 HALF_LIFE: Final = 28.0

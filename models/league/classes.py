@@ -114,10 +114,19 @@ class ClassLeague:
         By name; the first is champion until another is better by `MARGIN` of log loss on recent examples.
     baselines
         Judged beside them, never champion.
+    trivial
+        The entrant that is trivial too: it serves while nobody is better, and is reported as a baseline.
     """
 
-    def __init__(self, task: str, entrants: Mapping[str, ClassLearner], baselines: Mapping[str, ClassLearner]) -> None:
+    def __init__(
+        self,
+        task: str,
+        entrants: Mapping[str, ClassLearner],
+        baselines: Mapping[str, ClassLearner],
+        trivial: str | None = None,
+    ) -> None:
         self.task = task
+        self.trivial = trivial
         self.entrants = dict(entrants)
         self.baselines = dict(baselines)
         self.champion = next(iter(entrants))
@@ -173,8 +182,16 @@ class ClassLeague:
             "examples": self.examples,
             "positives": sum(watched.positives),
             "champion": self.champion,
-            "models": {name: self.fresh[name].report() | {"microseconds_per_example": None} for name in self.entrants},
-            "baselines": {name: self.fresh[name].report() for name in self.baselines},
+            "models": {
+                name: self.fresh[name].report() | {"microseconds_per_example": None}
+                for name in self.entrants
+                if name in (self.champion, *(set(self.entrants) - {self.trivial}))
+            },
+            "baselines": {
+                name: quality.report()
+                for name, quality in self.fresh.items()
+                if name == self.trivial or name in self.baselines
+            },
         }
 
     def state(self) -> dict[str, Any]:

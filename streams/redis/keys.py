@@ -6,7 +6,9 @@ key                       shape   written by  read by, and what it holds
 ``customer:<id>``         hash    scoring     users: facts and scores, see `docs/scores.md`; until forgotten
 ``segment:<id>``          hash    learning    users: name, customers, version
 ``sales:<series>``        hash    learning    users: totals and forecasts in the main currency
-``segments``, ``series``  set     learning    users: the ids and names of the two above
+``brand:<name>``          hash    learning    users: a brand's figures, see `docs/brands.md`; name: <category>:<brand>
+``brands``                set     learning    users: the names of the above
+``segments``, ``series``  set     learning    users: ids of segments, names of sales series
 ``model:<task>``          string  learning    scoring: the serving model as JSON
 ``models``                hash    learning    scoring: task -> version; looked at several times a second
 ``state:{n}``             hash    scoring     scoring: a field a customer, MessagePack
@@ -40,6 +42,10 @@ class Keys(Struct, frozen=True):
     def sales(self, series: str) -> str:
         """Key of a sales series."""
         return f"{self.prefix}sales:{quote(series, safe=':')}"
+
+    def brand(self, name: str) -> str:
+        """Key of a brand in its category."""
+        return f"{self.prefix}brand:{quote(name, safe=':')}"
 
     def model(self, task: str) -> str:
         """Key of a serving model."""
@@ -78,6 +84,11 @@ class Keys(Struct, frozen=True):
     def models(self) -> str:
         """Key of the published versions."""
         return f"{self.prefix}models"
+
+    @property
+    def brands(self) -> str:
+        """Key of the set of brands' names."""
+        return f"{self.prefix}brands"
 
     @property
     def segments(self) -> str:

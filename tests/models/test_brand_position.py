@@ -1,0 +1,263 @@
+"""Sums over customers against pandas; expectations against scipy; images against counting."""
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from models.brand.book import BrandBook
+from models.brand.choice import MAX_BRANDS, OTHER
+from models.brand.dirichlet import expected, fit, negative_binomial
+from models.brand.image import MAX_DAYS, MAX_WORDS, DaySaid, Image, Images, shift, wilson
+from models.brand.position import SWITCH_FADE, CategorySums, UsualPrices
+from models.brand.taste import tell
+from schemas.codec import decode
+from schemas.events import Alternative
+from schemas.state import Taste
+
+BRANDS = ("ash", "birch", "cedar", "dogwood")
+
+
+def sale(kind, number, customer, lines):
+    body = {
+        "type": kind, "event_id": str(number), "customer_id": customer, "occurred_at": "2026-01-01T00:00:00Z",
+        "currency": "GBP", "channel": "web",
+        "lines": [
+            {"product_id": b, "brand": b, "category": "tea", "quantity": q, "unit_price": p} for b, q, p in lines
+        ],
+    }  # fmt: skip
+    return decode("transactions", msgspec.json.encode(body))
+
+
+def panel(seed, n=600, customers=40):
+    """Purchases and refunds of one category, some anonymous: (kind, customer, lines) in order."""
+    draw = np.random.default_rng(seed)
+    for _ in range(n):
+        customer = None if draw.random() < 0.1 else f"c{draw.integers(customers)}"
+        chosen = draw.choice(4, size=draw.integers(1, 3), replace=False, p=(0.5, 0.3, 0.15, 0.05))
+        lines = [(BRANDS[j], float(draw.integers(1, 4)), float(draw.integers(2, 9)) / 2) for j in chosen]
+        yield ("refund" if draw.random() < 0.1 else "purchase"), customer, lines
+
+
+def fed(rows):
+    book, tastes = BrandBook("GBP"), {}
+    for number, (kind, customer, lines) in enumerate(rows):
+        mine = None if customer is None else tastes.setdefault(customer, {})
+        for row in tell(sale(kind, number, customer, lines), mine, float(number), number // 20):
+            book.bought(row | {"segment": "" if customer is None else str(len(customer) % 2)})
+    return book
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_figure_agrees_with_pandas(seed):
+    rows = list(panel(seed))
+    report = fed(rows).report()
+    frame = pd.DataFrame(
+        [
+            {"n": n, "kind": kind, "customer": customer, "brand": b, "units": q, "amount": q * p}
+            for n, (kind, customer, lines) in enumerate(rows)
+            for b, q, p in lines
+        ]
+    )
+    sign = frame.kind.map({"purchase": 1, "refund": -1})
+    revenue, units = (frame.amount * sign).groupby(frame.brand).sum(), (frame.units * sign).groupby(frame.brand).sum()
+    known = frame[(frame.kind == "purchase") & frame.customer.notna()]
+    occasions = known.groupby("customer").n.nunique()
+    counts = known.groupby(["brand", "customer"]).n.nunique()
+    for brand in BRANDS:
+        mine, found = counts[brand], report[f"tea:{brand}"]
+        assert found["revenue"] == pytest.approx(revenue[brand])
+        assert found["revenue_share"] == pytest.approx(revenue[brand] / revenue.sum())
+        assert found["unit_share"] == pytest.approx(units[brand] / units.sum())
+        assert (found["buyers"], found["purchases"]) == (len(mine), mine.sum())
+        assert found["penetration"] == pytest.approx(len(mine) / len(occasions))
+        assert found["purchases_per_buyer"] == pytest.approx(mine.mean())
+        assert found["share_of_requirements"] == pytest.approx(mine.sum() / occasions[mine.index].sum())
+        assert found["repeat_rate"] == pytest.approx((mine > 1).mean())
+        position = revenue[brand] / units[brand] / (revenue.sum() / units.sum())
+        assert found["price_position"] == pytest.approx(position)
+
+
+def test_switching_is_what_followed_what_older_ones_weighing_less():
+    rows = [row for row in panel(4) if row[0] == "purchase" and row[1] is not None and len(row[2]) == 1]
+    report = fed(rows).report()
+    last, weights, number = {}, {}, 0
+    total = sum(1 for n, row in enumerate(rows) if any(one[1] == row[1] for one in rows[:n]))
+    for _, customer, [(brand, _, _)] in rows:
+        if customer in last:
+            number += 1
+            key = (last[customer], brand)
+            weights[key] = weights.get(key, 0.0) + SWITCH_FADE ** (total - number)
+        last[customer] = brand
+    for one in BRANDS:
+        row = sum(weight for (before, _), weight in weights.items() if before == one)
+        assert report[f"tea:{one}"]["repeats"] == pytest.approx(weights.get((one, one), 0.0) / row)
+        for other, share in report[f"tea:{one}"]["switches_to"].items():
+            assert share == pytest.approx(weights[one, other] / row, abs=1e-4)
+
+
+def test_segments_are_an_index_against_all():
+    rows = [("purchase", "a", [("ash", 1.0, 1.0)])] * 3 + [("purchase", "bb", [("birch", 1.0, 1.0)])] * 1
+    report = fed(rows).report()
+    assert report["tea:ash"]["segments"] == {"0": 0, "1": 133}
+    assert report["tea:birch"]["segments"] == {"0": 400, "1": 0}
+
+
+def test_more_brands_than_are_kept_are_together_and_a_busy_one_takes_a_place():
+    sums = CategorySums()
+    for number in range(MAX_BRANDS + 10):
+        sums.sold(f"brand {number}", 0, 1.0, 10_000)
+        sums.bought(Taste(), [f"brand {number}"], f"brand {number}", "")
+    assert len(sums.brands) == MAX_BRANDS + 1
+    assert sums.brands[OTHER].units == 10.0
+    for _ in range(10):
+        sums.sold("late star", 0, 1.0, 10_000)
+        sums.bought(Taste(), ["late star"], "late star", "")
+    assert "late star" in sums.brands
+    assert len(sums.brands) == MAX_BRANDS + 1
+    assert sum(one.units for one in sums.brands.values()) == MAX_BRANDS + 20
+    assert sum(one.purchases for one in sums.brands.values()) == MAX_BRANDS + 20
+
+
+def test_low_is_below_the_usual_price():
+    prices = UsualPrices()
+    assert [prices.is_low("p", price) for price in (10.0, 10.0, 9.0, 9.7, 0.0)] == [None, False, True, False, None]
+
+
+def test_share_when_promoted_counts_only_choices_where_it_was_on_offer():
+    book, tastes = BrandBook("GBP"), {}
+    for number in range(8):
+        deal = number % 2 == 0
+        chosen = "ash" if deal else "birch"
+        body = sale("purchase", number, "a", [(chosen, 1.0, 2.0)])
+        could = (
+            Alternative(brand="ash", unit_price=2.0, promoted=deal),
+            Alternative(brand="birch", unit_price=2.0, promoted=False),
+        )
+        event = msgspec.structs.replace(body, lines=(msgspec.structs.replace(body.lines[0], alternatives=could),))
+        for row in tell(event, tastes, float(number), 0):
+            book.bought(row)
+    found = book.report()["tea:ash"]
+    assert (found["share_when_promoted"], found["share_at_usual_price"]) == (1.0, 0.0)
+
+
+@given(st.floats(0.01, 0.9), st.floats(0.05, 50.0), st.lists(st.floats(0.0, 100.0), min_size=2, max_size=12))
+def test_expectations_are_those_of_the_beta_binomial(share, strength, purchases):
+    purchases = [0.0, *purchases[:-1], purchases[-1] + 1.0]
+    found = expected(share, strength, purchases)
+    n, h = np.arange(1, len(purchases)), np.array(purchases[1:])
+    oracle = stats.betabinom(n, share * strength, (1 - share) * strength)
+    none, one = oracle.pmf(0), oracle.pmf(1)
+    reached = (h * (1 - none)).sum()
+    assert found.penetration == pytest.approx(reached / h.sum(), rel=1e-6)
+    assert found.purchases_per_buyer == pytest.approx((h * oracle.mean()).sum() / reached, rel=1e-6)
+    assert found.share_of_requirements == pytest.approx(
+        (h * oracle.mean()).sum() / (n * h * (1 - none)).sum(), rel=1e-6
+    )
+    assert found.repeat_rate == pytest.approx((h * (1 - none - one)).sum() / reached, rel=1e-6, abs=1e-9)
+
+
+@given(st.floats(0.2, 8.0), st.floats(0.1, 5.0))
+def test_the_negative_binomial_has_the_mean_and_the_zeros_it_was_given(mean, k):
+    zero = stats.nbinom.pmf(0, k, k / (k + mean))
+    found = negative_binomial(mean, zero)
+    assert found[0] == pytest.approx(zero, rel=1e-4)
+    assert found[:9] == pytest.approx(stats.nbinom.pmf(np.arange(9), k, k / (k + mean)), rel=1e-2)
+    assert negative_binomial(mean, np.exp(-mean) / 2) is None  # fewer without than chance leaves
+
+
+def test_the_strength_of_a_simulated_market_is_found_again():
+    draw = np.random.default_rng(5)
+    shares, strength = np.array([0.5, 0.3, 0.2]), 1.5
+    counts = draw.poisson(4, 12_000)
+    tastes = draw.dirichlet(shares * strength, 12_000)
+    bought = np.array([draw.multinomial(n, p) for n, p in zip(counts, tastes, strict=True)])
+    seen = np.bincount(counts).astype(float)
+    reach = (bought > 0).sum(axis=0) / (counts > 0).sum()
+    own = bought.sum(axis=0) / bought.sum()
+    found = fit(dict(zip("abc", own, strict=True)), dict(zip("abc", reach, strict=True)), seen.tolist())
+    assert found == pytest.approx(strength, rel=0.1)
+    for share, penetration in zip(own, reach, strict=True):
+        assert expected(float(share), found, seen.tolist()).penetration == pytest.approx(penetration, rel=0.03)
+
+
+def test_double_jeopardy_small_brands_have_fewer_buyers_who_buy_less_often():
+    seen = [0.0, 30.0, 20.0, 10.0, 5.0]
+    small, big = expected(0.1, 1.0, seen), expected(0.6, 1.0, seen)
+    assert small.penetration < big.penetration
+    assert small.purchases_per_buyer < big.purchases_per_buyer
+
+
+def test_a_brand_nobody_prefers_is_as_expected():
+    """Purchases drawn from a Dirichlet market: what is seen is what was to be expected of each size."""
+    draw, rows = np.random.default_rng(6), []
+    for customer in range(800):
+        taste = draw.dirichlet((0.9, 0.6, 0.3, 0.2))
+        rows += [("purchase", f"c{customer}", [(str(draw.choice(BRANDS, p=taste)), 1.0, 1.0)]) for _ in range(5)]
+    draw.shuffle(rows)
+    report = fed(
+        [(kind, customer, [(b, float(q), float(p)) for b, q, p in lines]) for kind, customer, lines in rows]
+    ).report()
+    for brand in BRANDS:
+        found = report[f"tea:{brand}"]
+        for name, value in found["expected"].items():
+            assert found[name] == pytest.approx(value, rel=0.12), (brand, name)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1, max_size=300))
+def test_an_image_counts_each_day_and_is_bounded(said):
+    image = Image()
+    for day, negative in said:
+        image.add(day, float(negative), None, 1.0 if negative else 5.0)
+        assert len(image.days) <= MAX_DAYS
+    newest = max(day for day, _ in said)
+    mine = [negative for day, negative in said if day == newest]
+    report = image.report()
+    assert (report["day"], report["sayings"], report["sayings_of_day"]) == (newest, len(said), len(mine))
+    assert report["negative_share"] == pytest.approx(sum(mine) / len(mine))
+    assert report["negative_low"] <= report["negative_share"] <= report["negative_high"]
+
+
+def test_words_are_bounded_and_the_strongest_stay():
+    image = Image()
+    for number in range(300):
+        image.heard({f"word{number}": 0.1, "late": 1.0})
+    image.add(0, 1.0, None, None)
+    assert len(image.words) <= MAX_WORDS
+    assert next(iter(image.report()["words"])) == "late"
+
+
+def test_brands_spoken_of_are_bounded():
+    images = Images()
+    for number in range(400):
+        images.of(f"b{number}")
+    assert len(images.brands) == 256
+    assert "b399" in images.brands
+
+
+def test_the_interval_covers_as_it_says():
+    draw = np.random.default_rng(7)
+    inside = 0
+    for _ in range(2_000):
+        low, high = wilson(float(draw.binomial(40, 0.3)), 40)
+        inside += low <= 0.3 <= high
+    assert 0.76 < inside / 2_000 < 0.86
+
+
+def test_a_shift_is_told_from_chance():
+    draw = np.random.default_rng(8)
+
+    def alarms(share, days):
+        found = 0
+        for _ in range(days):
+            before = [DaySaid(60, float(draw.binomial(60, 0.3))) for _ in range(20)]
+            found += shift(float(draw.binomial(60, share)), 60, before) != ""
+        return found / days
+
+    assert alarms(0.3, 400) < 0.02
+    assert alarms(0.6, 200) > 0.8
+    assert shift(5.0, 5, [DaySaid(60, 3.0)]) == ""

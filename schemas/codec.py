@@ -4,13 +4,15 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from schemas.events import CustomerEvent, EngagementEvent, Event, Feedback, Observation, TransactionEvent
+from schemas.events import CustomerEvent, EngagementEvent, Event, Feedback, Observation, Sale, TransactionEvent
 
 InputTopic = Literal["customers", "transactions", "engagements", "feedback", "observations"]
 INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("customers", "engagements", "feedback", "observations", "transactions")
 """In the order in which ties of time are broken."""
 MAX_BYTES: Final = 1_000_000
 """A larger event is refused, in bytes."""
+MAX_TOTAL: Final = 1e11
+"""A sale of more, in its currency, is refused: sums of amounts must stay within 64 bits."""
 
 _UNIONS: Final[dict[InputTopic, Any]] = {
     "customers": CustomerEvent,
@@ -52,13 +54,18 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes | None) -> Any:
     if len(body) > MAX_BYTES:
         raise Poison("too_large", f"{len(body)} bytes, of {MAX_BYTES} allowed")
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise Poison("invalid", str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Poison("undecodable", str(error)) from None
     except RecursionError:
         raise Poison("undecodable", "nested too deeply") from None
+    if isinstance(found, Sale):
+        total = sum(line.quantity * line.unit_price for line in found.lines)
+        if total > MAX_TOTAL:
+            raise Poison("invalid", f"Expected lines of at most {MAX_TOTAL:g} in all, got {total:g} - at `$.lines`")
+    return found
 
 
 def decode(topic: InputTopic, body: bytes | None) -> Event:

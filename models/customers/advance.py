@@ -34,6 +34,9 @@ MAX_KINDS: Final = 8
 MAX_NAMES: Final = 16
 MAX_TEXT: Final = 64
 DAYS_KEPT: Final = 91
+MAX_CHANNEL: Final = 512
+"""Letters of a channel's name; no engagement has a longer one."""
+MAX_E4: Final = 2**62
 IDS_KEPT: Final = 16
 ID_BYTES: Final = 5
 SILENCES: Final = (7.0, 14.0, 30.0, 60.0, 120.0)
@@ -106,7 +109,7 @@ def _sale(state: CustomerState, event: Purchase | Refund, at: float, policy: Pol
     paid = sign * amount_e4(event.lines)
     currency = event.currency
     if currency in state.spend or len(state.spend) < MAX_KINDS:
-        state.spend[currency] = state.spend.get(currency, 0) + paid
+        state.spend[currency] = _added(state.spend.get(currency, 0), paid)
     in_main = paid if currency == policy.currency else 0
     if sign > 0:
         state.orders += 1
@@ -123,7 +126,12 @@ def _sale(state: CustomerState, event: Purchase | Refund, at: float, policy: Pol
     relation = state.relation
     if relation is not None and relation.opened_at < at <= relation.opened_at + policy.window_days * DAY:
         relation.orders += sign > 0
-        relation.spend_e4 += in_main
+        relation.spend_e4 = _added(relation.spend_e4, in_main)
+
+
+def _added(total_e4: int, more_e4: int) -> int:
+    """Within what a 64-bit number holds."""
+    return max(min(total_e4 + more_e4, MAX_E4), -MAX_E4)
 
 
 def _count(counts: dict[str, int], name: str) -> None:
@@ -142,7 +150,7 @@ def _add_day(state: CustomerState, day: int, orders: int, spend_e4: int) -> None
         if place == len(days) or days[place].day != day:
             days.insert(place, Day(day))
     days[place].orders += orders
-    days[place].spend_e4 += spend_e4
+    days[place].spend_e4 = _added(days[place].spend_e4, spend_e4)
     newest = days[-1].day
     while days[0].day <= newest - DAYS_KEPT:
         del days[0]
@@ -153,12 +161,27 @@ def _profile(state: CustomerState, event: Customer, at: float) -> None:
         _replace(state.attributes, name[:MAX_TEXT], _bounded(value), at)
     for channel, agreed in event.consent.items():
         known = state.consent.get(channel)
-        if known is None and len(state.consent) >= MAX_NAMES:
+        if known is None and (len(state.consent) >= MAX_NAMES or len(channel) > MAX_CHANNEL):
             continue
         if known is None or at >= known[1]:
             state.consent[channel] = (agreed, at)
             if agreed and state.unsubscribed.get(channel, at) <= at:
                 state.unsubscribed.pop(channel, None)
+
+
+def _opt_out(state: CustomerState, channel: str, at: float) -> None:
+    consent = state.consent.get(channel)
+    if consent is not None and at < consent[1]:
+        if not consent[0]:  # a yes in between, if there was one, is not known any more: no is the safe side
+            state.unsubscribed[channel] = max(at, state.unsubscribed.get(channel, at))
+        return
+    if consent is None and len(state.consent) >= MAX_NAMES:
+        others = [name for name in state.consent if name not in state.unsubscribed]
+        if not others:
+            return
+        del state.consent[min(others, key=lambda name: (state.consent[name][1], name))]
+    state.unsubscribed[channel] = max(at, state.unsubscribed.get(channel, at))
+    state.consent[channel] = (False, at)
 
 
 def _bounded(value: Attribute) -> Attribute:
@@ -191,11 +214,8 @@ def _engagement(state: CustomerState, event: Engagement, at: float) -> None:
             offer.clicked += 1
         case Converted():
             offer.converted += 1
-        case Unsubscribed() if event.channel in state.unsubscribed or len(state.unsubscribed) < MAX_NAMES:
-            consent = state.consent.get(event.channel)
-            if consent is None or at >= consent[1]:
-                state.unsubscribed[event.channel] = max(at, state.unsubscribed.get(event.channel, at))
-                state.consent[event.channel] = (False, at)
+        case Unsubscribed():
+            _opt_out(state, event.channel, at)
         case _:
             pass
 

@@ -134,3 +134,11 @@ def test_the_json_schemas_checked_in_are_those_of_the_code():
         assert msgspec.json.decode(stored) == json.loads(msgspec.json.encode(schema)), (
             f"run `streamscore schemas`: {topic}"
         )
+
+
+@pytest.mark.parametrize(("quantity", "price", "fits"), [(1e9, 100.0, True), (1e9, 101.0, False), (1e9, 1e9, False)])
+def test_a_sale_whose_sums_would_not_fit_is_refused(quantity, price, fits):
+    lines = [{"product_id": "p", "quantity": quantity, "unit_price": price}]
+    poison = refused("transactions", json.dumps(SALE | {"lines": lines}).encode())
+    assert (poison is None) is fits
+    assert poison is None or (poison.reason == "invalid" and "$.lines" in poison.detail)

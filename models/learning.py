@@ -1,5 +1,6 @@
 """All that is learned, as one function of the examples in their order."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,6 +17,7 @@ from models.policy import Policy
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
+from schemas.commit import Opened
 
 NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL}
 LAST_WINDOW: Final = "spend_90d"
@@ -29,10 +31,13 @@ class Learning:
     ----------
     policy
         Currency, timezone and lateness are read.
+    judge_from
+        Decisions before this time, in epoch seconds, are learned from and not judged.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+    def __init__(self, policy: Policy, judge_from: float = -math.inf) -> None:
+        self.policy, self.judge_from = policy, judge_from
+        self.asked: dict[Opened, list[dict[str, float]]] = {}
         self.leagues: dict[str, League] = {
             "response": binary_league("response", PRIORS["response"]),
             "churn": binary_league("churn", PRIORS["churn"], rule="recency_days"),
@@ -69,11 +74,21 @@ class Learning:
                 self._example(task, row)
 
     def _example(self, task: str, row: Mapping[str, Any]) -> None:
+        opened = Opened(task, row["at"], row["x"], row.get("a", b""))
+        answers = self.asked.get(opened, [])
+        asked = answers.pop() if answers else None
+        if not answers:
+            self.asked.pop(opened, None)
         if not row.get("treated", True):
             return  # a control's outcome says what happens without a contact: uplift, not response
-        x = unpack(row["x"], NAMES[task])
-        pairs = unpack_pairs(row.get("a", b""))
-        self.leagues[task].mature(x, row["y"], row["served"], row["at"], pairs=pairs)
+        x, pairs = unpack(opened.features, NAMES[task]), unpack_pairs(opened.attributes)
+        judged = opened.at >= self.judge_from
+        self.leagues[task].mature(x, row["y"], row["served"], opened.at, asked, pairs, judged=judged)
+
+    def ask(self, opened: Opened) -> None:
+        """Ask every entrant at the decision, for `take` to judge when the outcome comes. Of a backtest alone."""
+        x, pairs = unpack(opened.features, NAMES[opened.task]), unpack_pairs(opened.attributes)
+        self.asked.setdefault(opened, []).append(self.leagues[opened.task].ask(x, pairs))
 
     def _segments(self, row: Mapping[str, Any]) -> None:
         for values in row["drawn"]:

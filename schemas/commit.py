@@ -91,6 +91,15 @@ class Counts(Struct):
         self.events[topic, outcome] = self.events.get((topic, outcome), 0) + 1
 
 
+class Opened(Struct, frozen=True):
+    """An example that a chunk opened: what is learned when its outcome has matured. `at` is in epoch seconds."""
+
+    task: str
+    at: float
+    features: bytes
+    attributes: bytes
+
+
 class Commit(Struct):
     """All that one chunk changes. Written at once or not at all.
 
@@ -98,6 +107,7 @@ class Commit(Struct):
     `timers` are by customer; None removes. A customer's scores are fields of a hash. `examples` are
     rows by task; the ledger cuts them into records. `budgets` are contacts by campaign that has a budget:
     how many this chunk uses, and how many there may be in all. Where less is left nothing is written.
+    `opened` is for a backtest, which asks all entrants at the decision; nobody writes it.
     """
 
     place: Place
@@ -109,3 +119,4 @@ class Commit(Struct):
     examples: dict[str, list[object]] = field(default_factory=dict)
     budgets: dict[str, tuple[int, int]] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    opened: list[Opened] = field(default_factory=list)

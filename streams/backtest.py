@@ -3,15 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from heapq import heappop, heappush
 from time import perf_counter
 from typing import Any, Final
 
 from models.learning import Learning
 from models.partition import partition_of
+from models.policy import DAY
 from models.shard import Shop
 from schemas.codec import encode, key_of, topic_of
 from schemas.commit import Arrived
-from schemas.events import Event
+from schemas.events import Contact, Event
 from streams.ledger import Entry
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
@@ -19,23 +21,25 @@ from streams.report import put_together
 from streams.shard import Shard
 
 ROUND: Final = 500
-"""Events handed over at once; models are learned and compiled in between."""
+"""Events handed over at once; models are published in between. An answer to a contact is learned as it matures."""
 _NEVER: Final = float("-inf")
 
 
 class Backtest:
-    """Shards, ledger and learner of one process."""
+    """Shards, ledger and learner of one process. Every entrant is asked at the decision, and judged on that."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, judge_from: float = _NEVER) -> None:
         self.shop = shop
         self.ledger = MemoryLedger()
-        self.learning = Learning(shop.policy)
+        self.learning = Learning(shop.policy, judge_from)
         self.models = self.learning.serving()
         self.versions = self.learning.versions()
         self.seconds = 0.0
         self.shards: dict[int, Shard] = {}
         self.offsets: Counter[tuple[str, int]] = Counter()
         self.triggers: list[bytes] = []
+        self.closings: list[float] = []
+        self.entries: list[Entry] = []
 
     async def run(self, events: Iterable[Event]) -> None:
         """Handle events that are in event-time order, to the end."""
@@ -44,47 +48,72 @@ class Backtest:
             self.shards[partition] = Shard(await self.ledger.take(partition), self.ledger, self.shop)
         held = 0
         for event in events:
-            self._receive(event)
+            at = event.occurred_at.timestamp()
+            if self.closings and self.closings[0] <= at:
+                await self._mature(at)
+            self._receive(event, at)
             held += 1
             if held == ROUND:
                 await self._drain()
+                self.publish()
                 held = 0
         await self._drain()
         for shard in self.shards.values():
             await self._step(shard, idle=True)
-        self.learn()
+        self._learn()
+        self.publish()
         self.seconds = perf_counter() - began
 
-    def _receive(self, event: Event) -> None:
+    def _receive(self, event: Event, at: float) -> None:
         topic, key = topic_of(event), key_of(event)
         partition = partition_of(key, self.shop.partitions)
         offset = self.offsets[topic, partition]
         self.offsets[topic, partition] += 1
-        at = event.occurred_at.timestamp()
         self.shards[partition].receive([Arrived(topic, partition, offset, at, key, encode(event), event=event, at=at)])
+        if isinstance(event, Contact):
+            window = event.window_seconds or self.shop.policy.response_days * DAY
+            heappush(self.closings, at + window + self.shop.policy.lateness)
+
+    async def _mature(self, until: float) -> None:
+        """Learn every answer to a contact that is known by `until`, before anything later is decided."""
+        closed = until
+        while self.closings and self.closings[0] <= until:
+            closed = heappop(self.closings)
+        await self._drain()
+        for shard in self.shards.values():
+            while await self._step(shard, tick=closed):
+                pass
+        self._learn()
 
     async def _drain(self) -> None:
+        """Handle what is waiting: all decisions first, then what matured meanwhile is learned."""
         for shard in self.shards.values():
             while shard.waiting:
                 await self._step(shard)
-        self.learn()
+        self._learn()
 
-    async def _step(self, shard: Shard, *, idle: bool = False) -> None:
+    async def _step(self, shard: Shard, *, idle: bool = False, tick: float | None = None) -> bool:
         now = _NEVER if shard.hold.place.time is None else shard.hold.place.time
-        await shard.step(lambda _topic: True, self.models, now, idle=idle)
+        done = await shard.step(lambda _topic: True, self.models, now, idle=idle, tick=tick)
+        if done is None:
+            return False
+        for opened in done[0].opened:
+            self.learning.ask(opened)
         entries = await self.ledger.outbox(shard.hold.partition, 10_000)
-        self._relay(entries)
+        self.entries += entries
         await self.ledger.trim(shard.hold.partition, entries)
+        return True
 
-    def _relay(self, entries: list[Entry]) -> None:
-        for entry in entries:
+    def _learn(self) -> None:
+        for entry in self.entries:
             record = entry.record
             if record.topic == "examples" and record.value is not None:
                 self.learning.take(*read_examples(record.value))
             elif record.topic == "triggers" and record.value is not None:
                 self.triggers.append(record.value)
+        self.entries.clear()
 
-    def learn(self) -> None:
+    def publish(self) -> None:
         """Publish what was learned."""
         versions = self.learning.versions()
         if versions != self.versions:
@@ -99,8 +128,11 @@ class Backtest:
         return put_together(places, self.learning.report(), Counter(names), self.seconds)
 
 
-def backtest(events: Iterable[Event], shop: Shop) -> Backtest:
-    """Run events that are in event-time order through shards, ledger and learner."""
-    test = Backtest(shop)
+def backtest(events: Iterable[Event], shop: Shop, judge_from: float = _NEVER) -> Backtest:
+    """Run events that are in event-time order through shards, ledger and learner.
+
+    Decisions before `judge_from`, in epoch seconds, are learned from and not judged.
+    """
+    test = Backtest(shop, judge_from)
     asyncio.run(test.run(events))
     return test

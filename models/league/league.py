@@ -79,6 +79,8 @@ class League:
         at: float,
         asked: Mapping[str, float] | None = None,
         pairs: Pairs = NO_PAIRS,
+        *,
+        judged: bool = True,
     ) -> None:
         """Test, then train.
 
@@ -97,14 +99,17 @@ class League:
             it they are asked now, just before learning, and look better than they served.
         pairs
             Attributes at the decision, keys to values.
+        judged
+            False: learned from alone.
         """
         self._know(pairs)
         x = {**x, **self.vocabulary.features(pairs)}
-        if served is not None:
+        if served is not None and judged:
             self.served.update(y, served, at)
         for name, learner in self.entrants().items():
             score = asked[name] if asked and name in asked else learner.score_one(x)
-            self.fresh[name].update(y, score, at)
+            if judged:
+                self.fresh[name].update(y, score, at)
             learner.learn_one(x, y)
         self.examples += 1
         self.positives += y > 0

@@ -15,7 +15,7 @@ from models.serving_set import ServingSet
 from models.shard.chunk import Chunk, Shop
 from models.shard.score import Scores, explanations, score
 from models.shard.walk import Step, Walk, duties, walk
-from schemas.commit import Commit, Outgoing
+from schemas.commit import Commit, Opened, Outgoing
 from schemas.decisions import Trigger, encode_trigger
 from schemas.events import Contact, Converted, Forgotten, Sent
 from schemas.segments import Segments
@@ -58,6 +58,8 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
             relation.features, relation.attributes = scores.packed(row), scores.packed_pairs(row)
             relation.churn = scores.values["churn"][row]
             relation.value = scores.values["value"][row]
+            for task in ("churn", "value"):
+                commit.opened.append(Opened(task, relation.opened_at, relation.features, relation.attributes))
     for step in walked.steps:
         decider.take(step)
     _finish(shard, shop, walked, scores, decider, commit)
@@ -162,11 +164,11 @@ class _Decider:
         opened.attributes = self.scores.packed_pairs(step.row, self.offers.get(step.row, ()))
         return opened
 
-    @staticmethod
-    def _keep(remembered: Remembered, opened: Pending) -> None:
+    def _keep(self, remembered: Remembered, opened: Pending) -> None:
         pending = remembered.standing.pending
         if len(pending) < MAX_PENDING and all(one.campaign_id != opened.campaign_id for one in pending):
             pending.append(opened)
+            self.commit.opened.append(Opened("response", opened.opened_at, opened.features, opened.attributes))
 
     def _decide(self, step: Step, remembered: Remembered) -> None:
         assert self.scores is not None and step.row is not None  # noqa: S101, PT018 - callers looked

@@ -249,7 +249,7 @@ class Held:
             await ledger.trim(self.number, some)
             for _ in some:
                 self.outbox_bytes -= _size(self.outbox.popleft())
-        if not self.shard.waiting:
+        if self.stopping or not self.shard.waiting:
             await ledger.flush(self.number)
 
 

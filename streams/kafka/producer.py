@@ -151,7 +151,10 @@ class Relay:
             await (await self._send(partition, entry))
         except aiokafka.errors.MessageSizeTooLargeError:
             if entry.record.topic != "dead-letters":
-                raise
+                raise Misconfigured(
+                    f"topic {self.prefix}{entry.record.topic} refuses {len(entry.record.value or b'')} bytes: "
+                    "raise its max.message.bytes"
+                ) from None
             bodiless = msgspec.structs.replace(entry.record, value=None)  # its headers say where the record lies
             await (await self._send(partition, msgspec.structs.replace(entry, record=bodiless)))
 

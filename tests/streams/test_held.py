@@ -1,0 +1,321 @@
+"""A shard in work, beside a consumer, a Kafka and a ledger that do what the test says."""
+
+import asyncio
+import itertools
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from faust.types import TP
+
+from models.policy import Policy
+from models.serving_set import ServingSet
+from models.shard import Shop
+from schemas.codec import INPUT_TOPICS, encode
+from schemas.commit import Arrived
+from schemas.events import Line, Purchase
+from streams import held as module
+from streams.errors import Fenced, Unavailable
+from streams.held import FRESH, FULL, LOW, Held
+from streams.kafka.transport import Answer
+from streams.memory.ledger import MemoryLedger
+from streams.settings import load_settings
+from streams.shard import Shard
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Consumer:
+    """Partitions whose ends the test moves; all of it has arrived."""
+
+    def __init__(self, held=None):
+        self.held, self.answers, self.paused, self.sought = held, {}, set(), {}
+
+    def at(self, topic, end, when=None, before=0):
+        tp = self.held.tp(topic)
+        self.answers[tp] = Answer(
+            before, self.held.next[topic], end, self.seeks(tp), time.time() if when is None else when
+        )
+
+    def all_at_end(self, when=None):
+        for topic in INPUT_TOPICS:
+            self.at(topic, self.held.next[topic], when)
+
+    def seeks(self, tp):
+        return self.sought.get(tp, 0)
+
+    def reached(self, tp):
+        return self.held.next[tp.topic]
+
+    def on_buffer_full(self, tp):
+        self.paused.add(tp)
+
+    def on_buffer_drop(self, tp):
+        self.paused.discard(tp)
+
+
+class Kafka:
+    """Takes entries, unless it is away."""
+
+    def __init__(self):
+        self.got, self.away, self.asked = [], False, 0
+
+    async def send(self, _partition, entries):
+        self.asked += 1
+        if self.away:
+            raise Unavailable("kafka: away")
+        await asyncio.sleep(0)
+        self.got += entries
+
+
+class Ledger(MemoryLedger):
+    """Takes its time, and may be away when removals are flushed."""
+
+    def __init__(self):
+        super().__init__()
+        self.away = False
+
+    async def load(self, *given):
+        await asyncio.sleep(0.001)
+        return await super().load(*given)
+
+    async def flush(self, _partition):
+        if self.away:
+            raise Unavailable("redis: away")
+
+
+def purchases(begin, end):
+    for offset in range(begin, end):
+        event = Purchase(
+            event_id=f"e{offset}", customer_id=f"c{offset % 9}", occurred_at=START + timedelta(minutes=offset),
+            currency="GBP", channel="web", lines=(Line(product_id="p", quantity=1, unit_price=1),),
+        )  # fmt: skip
+        at = event.occurred_at.timestamp()
+        yield Arrived("transactions", 0, offset, at, b"k", encode(event), (), event, at)
+
+
+def receive(held, begin, end, before=None):
+    answer = Answer(begin if before is None else before, end, end, 0)
+    return held.receive("transactions", answer, list(purchases(begin, end)))
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(ledger=None, **settings):
+        given = {"chunk_size": 10, "clock": "events", "data": tmp_path} | settings
+
+        async def made():
+            kept = ledger or Ledger()
+            shard = Shard(await kept.take(0), kept, Shop(Policy()), given["chunk_size"])
+            consumer = Consumer()
+            consumer.held = held = Held(shard, await kept.outbox(0), load_settings(**given), consumer)
+            return held, consumer, kept
+
+        return made()
+
+    return make
+
+
+def at_work(held, ledger, kafka):
+    work = held.work(ServingSet, lambda _done, _seconds: None)
+    held.tasks = [asyncio.create_task(work), asyncio.create_task(held.send(kafka, ledger))]
+
+
+async def until(condition):
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
+def test_records_that_do_not_follow_are_not_taken(make):
+    async def test():
+        held, _, _ = await make()
+        assert receive(held, 0, 5)
+        assert not receive(held, 6, 9)  # a hole that Kafka does not know of
+        assert not receive(held, 3, 9)  # these are here already
+        assert not receive(held, 3, 9, before=5)  # whatever the poll says
+        assert receive(held, 7, 9, before=5)  # a hole of Kafka's own: a transaction's marker
+        assert held.next["transactions"] == 9
+
+    asyncio.run(test())
+
+
+def test_an_inbox_is_paused_when_it_is_full_and_resumed_when_it_is_low(make):
+    async def test():
+        held, consumer, _ = await make(chunk_size=500)
+        consumer.all_at_end()
+        tp = TP("transactions", 0)
+        receive(held, 0, FULL)
+        assert consumer.paused == set()
+        receive(held, FULL, FULL + 1)
+        assert consumer.paused == {tp}
+        while held.shard.waiting >= LOW:
+            held.resume()
+            assert consumer.paused == {tp}
+            await held.shard.step(held.answered, ServingSet(), 0.0)
+        held.resume()
+        assert consumer.paused == set()
+
+    asyncio.run(test())
+
+
+def test_the_end_of_a_topic_is_the_newest_polls_own_answer(make):
+    async def test():
+        held, consumer, _ = await make()
+        assert not held.answered("customers")  # nobody has said anything
+        consumer.at("customers", 0)
+        assert held.answered("customers")
+        consumer.at("customers", 3)
+        assert not held.answered("customers")
+        consumer.at("customers", 0)
+        consumer.sought[held.tp("customers")] = 1  # the answer is from before
+        assert not held.answered("customers")
+
+    asyncio.run(test())
+
+
+def test_a_broker_that_is_away_is_not_silence(make):
+    async def test():
+        held, consumer, _ = await make(idle_after_seconds=0.01, clock="wall")
+        consumer.all_at_end()
+        await asyncio.sleep(0.02)
+        idle, tick = held.quiet()
+        assert idle
+        assert tick == pytest.approx(time.time() - 3_600, abs=5)
+        assert held.quiet()[1] is None  # one a second
+        consumer.all_at_end(when=time.time() - FRESH - 1)
+        assert held.quiet() == (False, None)
+        consumer.all_at_end()
+        receive(held, 0, 1)
+        assert held.quiet() == (False, None)
+
+    asyncio.run(test())
+
+
+def test_what_leaves_waits_for_kafka_in_its_order_and_is_trimmed_when_it_is_there(make):
+    async def test():
+        held, consumer, ledger = await make()
+        consumer.all_at_end()
+        kafka = Kafka()
+        kafka.away = True
+        at_work(held, ledger, kafka)
+        receive(held, 0, 50)
+        await until(lambda: held.shard.waiting == 0)
+        await until(lambda: kafka.asked > 2)
+        entries = await ledger.outbox(0)
+        assert len(entries) == len(held.outbox) >= 5
+        assert kafka.got == []
+        kafka.away = False
+        await until(lambda: not held.outbox)
+        assert kafka.got == entries
+        assert await ledger.outbox(0) == []
+        assert held.outbox_bytes == 0
+        held.cancel()
+
+    asyncio.run(test())
+
+
+def test_what_an_earlier_holder_left_is_sent_first(make):
+    async def test():
+        held, consumer, ledger = await make()
+        consumer.all_at_end()
+        receive(held, 0, 10)
+        await held.shard.step(held.answered, ServingSet(), 0.0)
+        left = await ledger.outbox(0)
+        again, consumer, _ = await make(ledger)
+        consumer.all_at_end()
+        kafka = Kafka()
+        at_work(again, ledger, kafka)
+        receive(again, 10, 20)
+        await until(lambda: again.shard.waiting == 0 and not again.outbox)
+        assert kafka.got[: len(left)] == left
+        assert len(kafka.got) > len(left)
+        again.cancel()
+
+    asyncio.run(test())
+
+
+def test_nothing_more_is_handled_while_too_much_waits_for_kafka(make, monkeypatch):
+    monkeypatch.setattr(module, "OUTBOX_RECORDS", 3)
+
+    async def test():
+        held, consumer, ledger = await make()
+        consumer.all_at_end()
+        kafka = Kafka()
+        kafka.away = True
+        at_work(held, ledger, kafka)
+        receive(held, 0, 500)
+        await until(lambda: len(held.outbox) >= 3)
+        await asyncio.sleep(0.1)
+        assert held.shard.waiting >= 460
+        kafka.away = False
+        await until(lambda: held.shard.waiting == 0 and not held.outbox)
+        held.cancel()
+
+    asyncio.run(test())
+
+
+def test_redis_that_is_away_loses_no_removal(make):
+    async def test():
+        held, consumer, ledger = await make()
+        consumer.all_at_end()
+        kafka = Kafka()
+        ledger.away = True
+        at_work(held, ledger, kafka)
+        receive(held, 0, 5)
+        await until(lambda: kafka.got)
+        await asyncio.sleep(0.15)
+        assert not held.tasks[1].done()  # it is tried again, and the shard goes on
+        ledger.away = False
+        held.cancel()
+
+    asyncio.run(test())
+
+
+def test_told_to_stop_it_finishes_the_chunk_and_sends_what_it_has_to_say(make):
+    async def test():
+        held, consumer, ledger = await make()
+        consumer.all_at_end()
+        kafka = Kafka()
+        at_work(held, ledger, kafka)
+        receive(held, 0, 1_000)
+        await until(lambda: held.shard.hold.place.topics["transactions"].next > 50)
+        await held.finish(2.0)
+        stands = held.shard.hold.place.topics["transactions"].next
+        assert 50 < stands < 1_000
+        assert all(task.done() for task in held.tasks)
+        assert await ledger.outbox(0) == []
+        assert (await ledger.take(0)).place.topics["transactions"].next == stands
+        heads = [entry.head for entry in kafka.got]
+        assert heads == sorted(heads)
+
+    asyncio.run(test())
+
+
+def test_who_is_fenced_ends(make):
+    async def test():
+        held, consumer, ledger = await make()
+        consumer.all_at_end()
+        await ledger.take(0)
+        receive(held, 0, 5)
+        with pytest.raises(Fenced):
+            await asyncio.wait_for(held.work(ServingSet, lambda _done, _seconds: None), 5)
+
+    asyncio.run(test())
+
+
+def test_a_topic_that_is_waited_for_is_named(make):
+    async def test():
+        held, consumer, _ = await make()
+        consumer.all_at_end()
+        consumer.at("customers", 7)
+        receive(held, 0, 5)
+        assert held.waited_for(100.0, 10.0) == []
+        assert held.waited_for(111.0, 10.0) == ["customers"]
+        consumer.all_at_end()
+        assert held.waited_for(112.0, 10.0) == []
+        assert list(itertools.islice(held.waiting_since, 1)) == []
+
+    asyncio.run(test())

@@ -1,6 +1,6 @@
 """The `streamscore` command. Each module here is a group of its commands; importing it adds them."""
 
-from streams.cli import backtest, brand, customer, demo, replay, run  # noqa: F401 - each adds its commands
+from streams.cli import backtest, brand, customer, demo, forget, replay, run  # noqa: F401 - each adds its commands
 from streams.cli.app import app, end
 from streams.errors import Misconfigured, Unavailable
 

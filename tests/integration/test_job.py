@@ -190,3 +190,71 @@ def dead_letters(settings):
 
 def test_the_data_are_what_the_backtest_read(events):
     assert all(encode(event) for event in events)
+
+
+def forgotten(settings, customer):
+    env = os.environ | {f"STREAMSCORE_{name.upper()}": str(getattr(settings, name)) for name in ("broker", "prefix")}
+    command = [sys.executable, "-m", "streams", "forget", customer]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def traces(client, settings, customer):
+    """Keys under the job's prefix that name a customer, or hold the name."""
+    found = []
+    for key in client.scan_iter(f"{settings.prefix}*", 1_000):
+        read = {
+            b"hash": client.hgetall,
+            b"string": client.get,
+            b"set": client.smembers,
+            b"zset": lambda k: client.zrange(k, 0, -1),
+            b"none": lambda _k: None,  # gone since: a piece of an older snapshot
+        }
+        if customer.encode() in key + repr(read[client.type(key)](key)).encode():
+            found.append(key)
+    return found
+
+
+def test_who_is_forgotten_leaves_no_trace_and_is_a_stranger_afterwards(services, settings, events, tmp_path):
+    child = start(settings, tmp_path)
+    name = "who-leaves"
+    mine = [
+        msgspec.structs.replace(event, customer_id=name, event_id=f"mine-{n}")
+        for n, event in enumerate(itertools.islice((e for e in events if e.customer_id), 0, 4_000, 100))
+    ]
+    others = [event for event in itertools.islice(events, 4_000) if event.customer_id]
+    some = sorted([*mine, *others], key=lambda event: event.occurred_at)
+    try:
+        ensure_topics(settings.broker, settings.prefix, settings.partitions)
+        send(some, settings.broker, settings.prefix)
+        with redis.Redis.from_url(services.redis) as client:
+            wait_for(lambda: handled(client, settings) == len(some), child, tmp_path)
+            keys = Keys(settings.prefix)
+            assert client.hget(keys.customer(name), "orders") is not None
+            assert len(traces(client, settings, name)) >= 3  # scores, state, timer
+            done = forgotten(settings, name)
+            assert done.returncode == 0, done.stderr
+            wait_for(lambda: not client.exists(keys.customer(name)), child, tmp_path)
+            wait_for(lambda: not any(client.hlen(keys.outbox(n)) for n in range(2)), child, tmp_path)
+            assert traces(client, settings, name) == []
+            assert not any(name.encode() in (value or b"") + repr(key).encode() for key, value in examples(settings))
+            again = msgspec.structs.replace(mine[-1], event_id="again")
+            send([again], settings.broker, settings.prefix)
+            wait_for(lambda: client.exists(keys.customer(name)), child, tmp_path)
+            assert client.hget(keys.customer(name), "orders") == b"1"
+        assert forgotten(settings, "").returncode == 1
+        stop(child)
+    finally:
+        child.kill()
+
+
+def examples(settings):
+    import kafka
+
+    consumer = kafka.KafkaConsumer(
+        f"{settings.prefix}examples", bootstrap_servers=settings.broker, auto_offset_reset="earliest",
+        consumer_timeout_ms=3_000,
+    )  # fmt: skip
+    found = [(record.key, record.value) for record in consumer]
+    consumer.close()
+    assert found
+    return found

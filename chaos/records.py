@@ -84,7 +84,7 @@ def make(seed: int, events: int, partitions: int, customers: int = 1_200, broken
         if rng.random() < 0.01 and not _leaves(event["customer_id"]):  # who was forgotten is new again
             made.duplicates += 1
             sent.append((arrives + rng.uniform(0, 7_200), number, record))
-        if rng.random() < broken and number > SETTLED:
+        if rng.random() < broken and number > SETTLED and event["type"] != "forgotten":
             kind = kinds[sum(made.broken.values()) % len(kinds)]
             made.broken[kind] += 1
             sent.append((arrives, events + number, BROKEN[kind](rng, record, at, partitions)))

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from models.policy import Policy
 from schemas.commit import Arrived, Place, TopicPlace
+from schemas.events import Forgotten
 
 Inboxes = dict[str, deque[Arrived]]
 MAX_BYTES: Final = 1_000_000
@@ -31,10 +32,16 @@ class Item(NamedTuple):
 
 
 def judge_jump(arrived: Arrived, place: TopicPlace, policy: Policy) -> None:
-    """Refuse a record whose time is too far beyond the shard's, as it was after the topic's last record."""
+    """Refuse a record whose time is too far beyond the shard's, as it was after the topic's last record.
+
+    Who asks to be forgotten is not refused: the event then counts as of the shard's time, and moves none.
+    """
     if arrived.event is None or arrived.refused or place.limit_from is None:
         return
     if arrived.at > place.limit_from + policy.max_jump and not _agreed(arrived.at, place, policy):
+        if isinstance(arrived.event, Forgotten):
+            arrived.at = place.limit_from
+            return
         days = (arrived.at - place.limit_from) / 86_400
         arrived.refused = (JUMP, f"occurred_at is {days:.0f} days beyond the newest event of this partition")
 

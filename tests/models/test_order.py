@@ -9,14 +9,15 @@ from models.order import AGREE, MAX_BYTES, in_order
 from models.policy import DAY, Policy
 from schemas.codec import INPUT_TOPICS
 from schemas.commit import Arrived, Place, TopicPlace
-from schemas.events import Forgotten
+from schemas.events import Customer, Forgotten
 
 POLICY = Policy(max_jump=10 * DAY)
 NOW = 100 * DAY
 
 
-def record(offset, at, customer="a", size=2, refused=None, topic="transactions"):
-    event = Forgotten(event_id=f"e{offset}", customer_id=customer, occurred_at=datetime.fromtimestamp(at, UTC))
+def record(offset, at, customer="a", size=2, refused=None, topic="transactions", kind=Customer):
+    when = datetime.fromtimestamp(at, UTC)
+    event = kind(event_id=f"e{offset}", customer_id=customer, occurred_at=when)
     return Arrived(topic, 0, offset, at, b"k", b"x" * size, (), None if refused else event, at, refused)
 
 
@@ -99,3 +100,10 @@ def test_a_chunk_is_bounded_in_bytes_and_a_large_record_is_one_by_itself():
     while some := list(in_order(inboxes, at, POLICY, lambda _topic: True, 500)):
         chunks.append([item.arrived.offset for item in some])
     assert chunks == [[0, 1], [2], [3], [4]]
+
+
+def test_who_asks_to_be_forgotten_is_not_refused_and_moves_no_time():
+    items, at = take([record(0, NOW), record(1, NOW + 900 * DAY, kind=Forgotten), record(2, NOW + 5)])
+    assert reasons(items) == [None, None, None]
+    assert [item.key for item in items] == [NOW, NOW, NOW + 5]
+    assert at.topics["transactions"].jumps == ()

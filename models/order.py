@@ -88,30 +88,31 @@ def in_order(
     horizon
         Records whose key is at or beyond it stay where they are. None: no horizon.
     """
-    taken = 0
-    ended: set[str] = set()  # asked once: what comes after the answer is the next call's
+    heads: dict[str, tuple[float, str]] = {}
+    changed, taken = list(inboxes), 0
     for _ in range(limit):
-        best: tuple[float, str] | None = None
-        for topic in inboxes:
-            if not inboxes[topic]:
-                if topic not in ended and not answered(topic):
-                    return
-                ended.add(topic)
-                continue
-            head, at = inboxes[topic][0], place.topics[topic]
-            judge_jump(head, at, policy)
-            key = key_of(head, at)
-            mine = (float("-inf") if key is None else key, topic)
-            if best is None or mine < best:
-                best = mine
-        if best is None or (horizon is not None and best[0] >= horizon):
+        for topic in changed:  # the others' next records and ends are known: what comes since is the next call's
+            if inboxes[topic]:
+                heads[topic] = _head(inboxes[topic][0], place.topics[topic], policy, topic)
+            elif answered(topic):
+                heads.pop(topic, None)
+            else:
+                return
+        key, topic = min(heads.values(), default=(None, ""))
+        if key is None or (horizon is not None and key >= horizon):
             return
-        topic = best[1]
         size = len(inboxes[topic][0].value or b"")
         if taken and taken + size > MAX_BYTES:
             return
         taken += size
         yield _take(inboxes[topic].popleft(), place, place.topics[topic], policy)
+        changed = [topic]
+
+
+def _head(arrived: Arrived, place: TopicPlace, policy: Policy, topic: str) -> tuple[float, str]:
+    judge_jump(arrived, place, policy)
+    key = key_of(arrived, place)
+    return float("-inf") if key is None else key, topic
 
 
 def _take(arrived: Arrived, place: Place, at: TopicPlace, policy: Policy) -> Item:

@@ -1,10 +1,14 @@
 """What an operator decides, as far as the pure part reads it."""
 
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 DAY = 86_400.0
+
+
+_zone = lru_cache(ZoneInfo)
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -45,4 +49,4 @@ class Policy(Struct, frozen=True, kw_only=True):
     @property
     def zone(self) -> ZoneInfo:
         """The timezone."""
-        return ZoneInfo(self.timezone)
+        return _zone(self.timezone)

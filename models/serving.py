@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from schemas.serving import KIND, LinearModel
 
@@ -54,7 +54,7 @@ def score_matrix(model: LinearModel, x: NDArray[Any]) -> tuple[Array, Array]:
 
 
 def score_pairs(
-    model: LinearModel, rows: Sequence[int], keys: Sequence[int], values: Sequence[float], count: int
+    model: LinearModel, rows: ArrayLike, keys: ArrayLike, values: ArrayLike, count: int
 ) -> tuple[Array, Array]:
     """What attributes add to the linear predictors.
 

@@ -1,7 +1,7 @@
 """The events that come in from Kafka: what customers are, buy, say and do with campaigns, and what the market does."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final, get_args
 
 from msgspec import Meta, Struct
 
@@ -144,3 +144,5 @@ CustomerEvent = Customer | Forgotten
 TransactionEvent = Purchase | Refund
 EngagementEvent = Sent | Withheld | Opened | Clicked | Converted | Unsubscribed
 Event = CustomerEvent | TransactionEvent | EngagementEvent | Feedback | Observation
+TYPE_OF: Final[dict[type, str]] = {kind: str(kind.__struct_config__.tag) for kind in get_args(Event)}
+"""An event's class -> its `type`."""

@@ -64,9 +64,8 @@ def local_day(event: Event, policy: Policy) -> int:
     return event.occurred_at.astimezone(policy.zone).toordinal() - _EPOCH
 
 
-def is_repeat(ids: bytes, event_id: str) -> bool:
-    """Whether the id is among the recent ones."""
-    wanted = id_hash(event_id)
+def is_repeat(ids: bytes, wanted: bytes) -> bool:
+    """Whether an id's hash is among the recent ones."""
     place = ids.find(wanted)
     while place >= 0:
         if place % ID_BYTES == 0:
@@ -75,9 +74,9 @@ def is_repeat(ids: bytes, event_id: str) -> bool:
     return False
 
 
-def with_id(ids: bytes, event_id: str, kept: int = IDS_KEPT) -> bytes:
-    """The recent ids with one more; the oldest goes."""
-    return (ids + id_hash(event_id))[-kept * ID_BYTES :]
+def with_id(ids: bytes, own: bytes, kept: int = IDS_KEPT) -> bytes:
+    """The recent ids' hashes with one more; the oldest goes."""
+    return (ids + own)[-kept * ID_BYTES :]
 
 
 def advance(state: CustomerState, event: Event, at: float, policy: Policy) -> None:

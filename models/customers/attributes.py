@@ -17,10 +17,14 @@ from struct import pack, unpack_from
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from msgspec import msgpack
+
 from schemas.events import Value
 from schemas.serving import OFFER, ONE_HOT
 from schemas.state import Attribute
 
+_ENCODER: Final = msgpack.Encoder(enc_hook=float)  # of numpy
+_DECODER: Final = msgpack.Decoder(dict[str, Value])
 HASHES: Final = 0xFFFF >> 2
 MAX_ATTRIBUTES: Final = 16
 """Of an offer; further ones are ignored. A customer's are bounded in the state."""
@@ -40,12 +44,20 @@ Pairs = tuple[Pair, ...]
 
 def customer_pairs(attributes: Mapping[str, tuple[Attribute, float]]) -> Pairs:
     """Pairs of a customer's state, by key. Two attributes with one key: the first by name stays."""
-    return _pairs({name: value for name, (value, _) in attributes.items()}, 0)
+    return _known_pairs(_ENCODER.encode({name: kept[0] for name, kept in attributes.items()}), 0)
 
 
 def offer_pairs(attributes: Mapping[str, Value]) -> Pairs:
     """Pairs of an offer, by key; the first `MAX_ATTRIBUTES` names count."""
-    return _pairs(dict(sorted(attributes.items())[:MAX_ATTRIBUTES]), OFFER)
+    if len(attributes) > MAX_ATTRIBUTES:
+        attributes = dict(sorted(attributes.items())[:MAX_ATTRIBUTES])
+    return _known_pairs(_ENCODER.encode(attributes), OFFER)
+
+
+@lru_cache(maxsize=16_384)
+def _known_pairs(body: bytes, kind: int) -> Pairs:
+    """Pairs of packed attributes. Packed, True is not 1.0, and -0.0 not 0.0."""
+    return _pairs(_DECODER.decode(body), kind)
 
 
 def _pairs(attributes: Mapping[str, Value], kind: int) -> Pairs:

@@ -1,7 +1,10 @@
 """Third pass: decide in order, mature pending examples, and write down the commit."""
 
+import math
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -21,9 +24,11 @@ from schemas.events import Contact, Converted, Forgotten, Sent
 from schemas.segments import Segments
 from schemas.state import Pending, Remembered, encode_remembered
 
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 MAX_PENDING: Final = 4
 """Pending examples of `response` a customer, one a campaign; further offers open none."""
-_HAS_BOUGHT: Final = NATURAL.index("has_bought")
+_COLUMN: Final = {name: column for column, name in enumerate(NATURAL)}
+_HAS_BOUGHT: Final = _COLUMN["has_bought"]
 
 
 def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
@@ -65,6 +70,24 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
     _finish(shard, shop, walked, scores, decider, commit)
     commit.counts.add_to(commit.place.totals)
     return commit
+
+
+class _Named(Mapping[str, float]):
+    """A row's features by name. An audience reads two or three of them."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, row: list[float]) -> None:
+        self.row = row
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.row[_COLUMN[name]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NATURAL)
+
+    def __len__(self) -> int:
+        return len(NATURAL)
 
 
 class _Decider:
@@ -179,7 +202,7 @@ class _Decider:
             at=step.at,
             kind=step.kind,
             cause=step.cause,
-            features=dict(zip(NATURAL, map(float, self.rows[row]), strict=False)),
+            features=_Named(self.rows[row]),
             scores=self._known(row),
             segment=segment if segment >= 0 else None,
             segment_name=segments.names[segment] if segments is not None and segment >= 0 else "",
@@ -263,7 +286,8 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
         if remembered is None:
             commit.scores[customer] = None
             continue
-        fields = _facts(remembered)
+        # Who was only timed has the facts of the last event, which wrote them.
+        fields = _facts(remembered) if customer in walked.advanced else {}
         step = last.get(customer)
         if step is not None and step.row is not None and scores is not None:
             segment = scores.segments[step.row]
@@ -306,8 +330,20 @@ def rfc3339(at: float) -> str:
     >>> rfc3339(1322830800.0)
     '2011-12-02T13:00:00Z'
     """
-    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds" if at % 1 else "seconds")
-    return text.replace("+00:00", "Z")
+    seconds = math.floor(at)
+    micros = round((at - seconds) * 1e6)
+    if micros == 1_000_000:
+        seconds, micros = seconds + 1, 0
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    clock = f"{_date(day)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}"
+    return f"{clock}.{micros // 1_000:03d}Z" if at % 1 else f"{clock}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _date(day: int) -> str:
+    """Days since 1970-01-01 as a date. Raises `ValueError` before the year 1 and beyond 9999."""
+    return date.fromordinal(_EPOCH + day).isoformat()
 
 
 def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, commit: Commit) -> None:

@@ -24,6 +24,28 @@ LABEL: Final = 48
 """Characters of an attribute's name and value in an explanation."""
 
 
+class Owned(Struct):
+    """Attributes of rows, one an entry: `rows`, `keys` and `values` have shape (m,). `spans` are a row's entries."""
+
+    rows: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    values: Array
+    labels: list[str]
+    spans: dict[int, tuple[range, ...]]
+
+
+class Said(Struct):
+    """What each attribute adds to a task's linear predictors, shape (m,)."""
+
+    owned: Owned
+    effects: Array
+
+    def of(self, row: int) -> list[tuple[str, float]]:
+        """Return a row's attributes by label, with what they add."""
+        labels, effects = self.owned.labels, self.effects
+        return [(labels[i], float(effects[i])) for span in self.owned.spans.get(row, ()) for i in span]
+
+
 class Scores(Struct):
     """All rows of a chunk, scored. `segments` are -1 while unknown."""
 
@@ -33,7 +55,7 @@ class Scores(Struct):
     z: dict[str, Array]
     contributions: dict[str, Array | None]
     names: dict[str, tuple[str, ...]]
-    said: dict[str, dict[int, list[tuple[str, float]]]]
+    said: dict[str, Said | None]
     bases: dict[str, float]
     segments: list[int]
     models: ServingSet
@@ -64,13 +86,19 @@ def score(
     features = scaled(rows)
     x = features.astype(np.float64)
     scores = Scores(features, pairs, {}, {}, {}, {}, {}, {}, _segments(x, models), models)
+    owned = _owned(pairs)
     for task in TASKS:
-        _score_task(scores, task, getattr(models, task), x, offers if task == "response" else None)
+        _score_task(scores, task, getattr(models, task), x, owned, offers if task == "response" else None)
     return scores
 
 
 def _score_task(
-    scores: Scores, task: str, model: LinearModel | None, x: Array, offers: Mapping[int, Pairs] | None
+    scores: Scores,
+    task: str,
+    model: LinearModel | None,
+    x: Array,
+    owned: Owned,
+    offers: Mapping[int, Pairs] | None,
 ) -> None:
     n = len(x)
     if model is None:
@@ -81,7 +109,7 @@ def _score_task(
         return
     z, contributions = score_matrix(model, _columns(model, x))
     scores.names[task] = model.features
-    scores.said[task] = _add_pairs(model, z, scores.pairs, offers) if model.keys else {}
+    scores.said[task] = _add_pairs(model, z, owned, offers) if model.keys else None
     scores.bases[task], scores.z[task], scores.contributions[task] = model.intercept, z, contributions
     scores.values[task] = [predict(model, one) for one in z.tolist()]
 
@@ -97,26 +125,34 @@ def _columns(model: LinearModel, x: Array) -> Array:
     return matrix
 
 
-def _add_pairs(
-    model: LinearModel, z: Array, pairs: Mapping[int, Pairs], offers: Mapping[int, Pairs] | None
-) -> dict[int, list[tuple[str, float]]]:
-    """Add to `z`, in place, what attributes bring; return it by row, with names."""
+def _owned(pairs: Mapping[int, Pairs], before: Owned | None = None) -> Owned:
+    """Attributes of all rows as columns; `before` holds others of the same rows, and comes first."""
+    flat = [pair for some in pairs.values() for pair in some]
+    sizes = [len(some) for some in pairs.values()]
+    rows = np.repeat(np.array(list(pairs), dtype=np.int64), sizes)
+    keys = np.array([pair.key for pair in flat], dtype=np.int64)
+    values = np.array([pair.value for pair in flat], dtype=np.float64)
+    labels, spans, end = [pair.label for pair in flat], {}, 0
+    if before is not None:
+        rows, keys = np.concatenate([before.rows, rows]), np.concatenate([before.keys, keys])
+        values, labels = np.concatenate([before.values, values]), before.labels + labels
+        spans, end = dict(before.spans), len(before.labels)
+    for row, size in zip(pairs, sizes, strict=True):
+        spans[row] = (*spans.get(row, ()), range(end, end + size))
+        end += size
+    return Owned(rows, keys, values, labels, spans)
+
+
+def _add_pairs(model: LinearModel, z: Array, owned: Owned, offers: Mapping[int, Pairs] | None) -> Said:
+    """Add to `z`, in place, what attributes bring; return it."""
     if offers is not None:
         usual = np.full(len(z), model.usual_offer)
         usual[list(offers)] = 0.0
         z += usual
-    owners = [(row, pair) for row, some in pairs.items() for pair in some]
-    if offers is not None:
-        owners += [(row, pair) for row, some in offers.items() for pair in some]
-    if not owners:
-        return {}
-    rows, keys = [row for row, _ in owners], [pair.key for _, pair in owners]
-    sums, effects = score_pairs(model, rows, keys, [pair.value for _, pair in owners], len(z))
+        owned = _owned(offers, owned)
+    sums, effects = score_pairs(model, owned.rows, owned.keys, owned.values, len(z))
     z += sums
-    said: dict[int, list[tuple[str, float]]] = {}
-    for (row, pair), effect in zip(owners, effects.tolist(), strict=True):
-        said.setdefault(row, []).append((pair.label, effect))
-    return said
+    return Said(owned, effects)
 
 
 def _segments(x: Array, models: ServingSet) -> list[int]:
@@ -155,8 +191,8 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
     tops = [
         [(names[i], a), (names[j], b)] for i, j, a, b in zip(first.tolist(), second.tolist(), one, two, strict=True)
     ]
-    if said:
-        tops = [_with_said(top, said.get(row)) for top, row in zip(tops, rows.tolist(), strict=True)]
+    if said is not None:
+        tops = [_with_said(top, said.of(row)) for top, row in zip(tops, rows.tolist(), strict=True)]
     return [
         f'"{task}":[{base / _UNIT!r},[[{_quoted(i)},{a / _UNIT!r}],[{_quoted(j)},{b / _UNIT!r}]],'
         f"{(total - base - a - b) / _UNIT!r}]"
@@ -164,8 +200,8 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
     ]
 
 
-def _with_said(tops: list[tuple[str, int]], said: list[tuple[str, float]] | None) -> list[tuple[str, int]]:
-    if said is None:
+def _with_said(tops: list[tuple[str, int]], said: list[tuple[str, float]]) -> list[tuple[str, int]]:
+    if not said:
         return tops
     units = [(label[:LABEL], round(min(max(effect, -_BOUND), _BOUND) * _UNIT)) for label, effect in said]
     return sorted(tops + units, key=lambda top: -abs(top[1]))[: len(tops)]

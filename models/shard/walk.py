@@ -13,6 +13,7 @@ from models.brand.taste import is_branded, tell
 from models.customers.advance import (
     MAX_TEXT,
     advance,
+    id_hash,
     is_repeat,
     line_e4,
     local_day,
@@ -25,7 +26,7 @@ from models.customers.features import NATURAL, natural
 from models.policy import DAY
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
-from schemas.events import Event, Feedback, Forgotten, Purchase, Refund, Sale
+from schemas.events import TYPE_OF, Event, Feedback, Forgotten, Purchase, Refund, Sale
 from schemas.state import CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
@@ -34,6 +35,7 @@ MAX_SAID: Final = 2_000
 ALL: Final = "all"
 UNCATEGORISED: Final = "other"
 SEGMENT_FEATURES: Final = ("recency_days", "orders", "spend", "tenure_days", "gap_mean_days")
+_SEGMENT_COLUMNS: Final = tuple(map(NATURAL.index, SEGMENT_FEATURES))
 
 
 class Step(Struct):
@@ -53,7 +55,7 @@ class Step(Struct):
 
 
 class Walk(Struct):
-    """What the first pass found."""
+    """What the first pass found. `touched` are all whose state may be another now, `advanced` those by an event."""
 
     steps: list[Step] = field(default_factory=list)
     rows: list[list[float]] = field(default_factory=list)
@@ -63,6 +65,7 @@ class Walk(Struct):
     drawn: list[list[float]] = field(default_factory=list)
     sales: dict[tuple[str, int], int] = field(default_factory=dict)
     touched: dict[str, None] = field(default_factory=dict)
+    advanced: dict[str, None] = field(default_factory=dict)
     choices: list[dict[str, Any]] = field(default_factory=list)
     sayings: list[dict[str, Any]] = field(default_factory=list)
     tasted: dict[str, None] = field(default_factory=dict)
@@ -76,14 +79,18 @@ class _Walker:
         self.time = chunk.began if chunk.began is not None else float("-inf")
         self.walk = Walk()
         self.heap: list[tuple[float, str, str]] = []
+        self.end = max(at for at in (self.time, chunk.place.time, chunk.until) if at is not None)
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
+        self.fires = {"draw": self._draw, "close": self._close, "silence": self._silence}
         for customer, remembered in self.customers.items():
             if remembered is not None:
                 self._push_all(customer, remembered.state)
         heapify(self.heap)
 
     def _push_all(self, customer: str, state: CustomerState) -> None:
-        self.heap += [(due, customer, kind) for kind, due in duties(state)]
+        for kind, due in duties(state):
+            if due <= self.end:
+                self.heap.append((due, customer, kind))
 
     def run(self) -> Walk:
         for item in self.chunk.items:
@@ -103,13 +110,13 @@ class _Walker:
         while heap and heap[0][0] <= until:
             due, customer, kind = heappop(heap)
             remembered = self.customers.get(customer)
-            if remembered is None or dict(duties(remembered.state)).get(kind) != due:
+            if remembered is None or _due(remembered.state, kind) != due:
                 continue  # it was moved since
             self.walk.touched[customer] = None
-            getattr(self, f"_{kind}")(customer, remembered, due)
-            moved = dict(duties(remembered.state)).get(kind)
+            self.fires[kind](customer, remembered, due)
+            moved = _due(remembered.state, kind)
             if moved is not None:
-                heappush(heap, (moved, customer, kind))
+                self._push(moved, customer, kind)
 
     def _close(self, customer: str, who: Remembered, due: float) -> None:
         state = who.state
@@ -121,13 +128,13 @@ class _Walker:
         state = who.state
         state.draw_at = due + self.policy.draw_days * DAY
         row = self._moment(customer, who, due, due, "draw", f"draw:{due:.0f}")
-        values = dict(zip(NATURAL, self.walk.rows[row], strict=False))
-        self.walk.drawn.append([values[name] for name in SEGMENT_FEATURES])
+        values = self.walk.rows[row]
+        self.walk.drawn.append([values[column] for column in _SEGMENT_COLUMNS])
         if state.relation is None and _share(customer, due) < self.policy.example_share:
             window = self.policy.window_days * DAY
             state.relation = Relation(due, due + window + self.policy.lateness)
             self.walk.opened.append((state.relation, row))
-            heappush(self.heap, (state.relation.closes_at, customer, "close"))
+            self._push(state.relation.closes_at, customer, "close")
 
     def _silence(self, customer: str, who: Remembered, due: float) -> None:
         who.state.silence_step += 1
@@ -172,7 +179,7 @@ class _Walker:
             self.commit.erased[customer] = None
             self.walk.touched[customer] = None
             if remembered is not None:
-                kind = str(event.__struct_config__.tag)
+                kind = TYPE_OF[type(event)]
                 self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
             self.customers[customer] = None
             counts.event(topic, "forgotten")
@@ -182,11 +189,12 @@ class _Walker:
             remembered.state.draw_at = next_draw(customer, self.time, self.policy.draw_days)
             self._push(remembered.state.draw_at, customer, "draw")
         state = remembered.state
-        if is_repeat(state.ids.get(topic, b""), event.event_id):
+        known, own = state.ids.get(topic, b""), id_hash(event.event_id)
+        if is_repeat(known, own):
             counts.event(topic, "duplicate")
             return
-        state.ids[topic] = with_id(state.ids.get(topic, b""), event.event_id)
-        self.walk.touched[customer] = None
+        state.ids[topic] = with_id(known, own)
+        self.walk.touched[customer] = self.walk.advanced[customer] = None
         counts.event(topic, "late" if late else "scored")
         before = silence_at(state)
         advance(state, event, at, self.policy)
@@ -197,7 +205,7 @@ class _Walker:
                 silent = silence_at(state) or self.time + DAY
             self._push(silent, customer, "silence")
         self._tell(event, at)
-        kind = str(event.__struct_config__.tag)
+        kind = TYPE_OF[type(event)]
         if late:
             self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
         else:
@@ -209,13 +217,14 @@ class _Walker:
             self.walk.tasted[customer] = None
 
     def _push(self, due: float, customer: str, kind: str) -> None:
-        heappush(self.heap, (due, customer, kind))
+        if due <= self.end:  # what lies beyond is the ledger's
+            heappush(self.heap, (due, customer, kind))
 
     def _anonymous(self, event: Event, topic: str, at: float) -> str:
-        known = self.commit.place.anonymous
-        if is_repeat(known.get(topic, b""), event.event_id):
+        known, own = self.commit.place.anonymous, id_hash(event.event_id)
+        if is_repeat(known.get(topic, b""), own):
             return "duplicate"
-        known[topic] = with_id(known.get(topic, b""), event.event_id, ANONYMOUS_IDS)
+        known[topic] = with_id(known.get(topic, b""), own, ANONYMOUS_IDS)
         self._tell(event, at)
         if isinstance(event, Purchase | Refund) and is_branded(event):
             self.walk.choices += tell(event, None, at, local_day(event, self.policy))
@@ -272,6 +281,15 @@ def duties(state: CustomerState) -> list[tuple[str, float]]:
     if silent is not None:
         due.append(("silence", silent))
     return due
+
+
+def _due(state: CustomerState, kind: str) -> float | None:
+    """When one kind of timer is due; None if it is not running."""
+    if kind == "draw":
+        return state.draw_at
+    if kind == "silence":
+        return silence_at(state)
+    return None if state.relation is None else state.relation.closes_at
 
 
 def _share(customer: str, at: float) -> float:

@@ -45,3 +45,5 @@ clean:
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
+soak: $(READY)
+	$(BIN)/python benchmarks/soak.py $(ARGS)

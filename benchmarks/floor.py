@@ -15,7 +15,9 @@ import psutil
 import redis
 from confluent_kafka import Consumer
 
-from models.customers.advance import advance
+from models.brand.loyalty import loyalty
+from models.brand.taste import is_branded, tell
+from models.customers.advance import advance, local_day
 from models.customers.attributes import customer_pairs, offer_pairs
 from models.customers.features import natural
 from models.policy import Policy
@@ -23,7 +25,7 @@ from models.serving_set import ServingSet
 from models.shard.handle import rfc3339
 from models.shard.score import explanations, score
 from schemas.codec import INPUT_TOPICS, decode
-from schemas.events import Contact
+from schemas.events import Contact, Purchase, Refund
 from schemas.segments import decode_segments
 from schemas.serving import decode_model
 from schemas.state import CustomerState
@@ -46,7 +48,7 @@ class Floor:
         self.states: dict[str, CustomerState] = {}
 
     def handle(self, messages: list) -> None:
-        rows, pairs, offers, last = [], {}, {}, {}
+        rows, pairs, offers, last, tasted = [], {}, {}, {}, set()
         for message in messages:
             event = decode(message.topic().removeprefix(self.prefix), message.value())
             customer, at = event.customer_id, event.occurred_at.timestamp()
@@ -56,6 +58,9 @@ class Floor:
             if state is None:
                 state = self.states[customer] = CustomerState(seen_at=at)
             advance(state, event, at, self.policy)
+            if isinstance(event, Purchase | Refund) and is_branded(event):
+                tell(event, state.brands, at, local_day(event, self.policy))
+                tasted.add(customer)
             if isinstance(event, Contact):
                 offers[len(rows)] = offer_pairs(event.attributes)
             if state.attributes:
@@ -63,9 +68,9 @@ class Floor:
             last[customer] = (len(rows), at)
             rows.append(natural(state, at, self.policy.currency))
         if rows:
-            self.write(score(rows, pairs, offers, self.models), last)
+            self.write(score(rows, pairs, offers, self.models), last, tasted)
 
-    def write(self, scores, last: dict[str, tuple[int, float]]) -> None:
+    def write(self, scores, last: dict[str, tuple[int, float]], tasted: set[str]) -> None:
         reasons = explanations(scores, [row for row, _ in last.values()])
         segments, pipe = self.models.segments, self.client.pipeline(transaction=False)
         for (customer, (row, at)), reason in zip(last.items(), reasons, strict=True):
@@ -86,6 +91,8 @@ class Floor:
             if state.first_purchase is not None and state.last_purchase is not None:
                 fields["first_purchase_at"] = rfc3339(state.first_purchase)
                 fields["last_purchase_at"] = rfc3339(state.last_purchase)
+            if customer in tasted:
+                fields |= loyalty(state, self.models.brand_choice)
             pipe.hset(f"{self.prefix}floor:{customer}", mapping=fields)
         pipe.execute()
 

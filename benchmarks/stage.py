@@ -72,14 +72,16 @@ class Watched(Struct):
         return float(times.user + times.system)
 
 
-def await_done(done: Callable[[], bool], alive: Callable[[], str | None], every: float = 0.02) -> None:
+def await_done(
+    done: Callable[[], bool], alive: Callable[[], str | None], every: float = 0.02, patience: float = PATIENCE
+) -> None:
     """Wait. Raises `RuntimeError` with a worker's last words where it ended, or where nothing comes."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not done():
         if (said := alive()) is not None:
             raise RuntimeError(said)
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not done within {PATIENCE:.0f} s")
+            raise RuntimeError(f"not done within {patience:.0f} s")
         time.sleep(every)
 
 

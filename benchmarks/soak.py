@@ -1,0 +1,100 @@
+"""`make soak`: many simulated events through a worker; does its memory stay flat?"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from events import simulated
+from rich.console import Console
+from rich.table import Table
+from stage import await_done, connect, fill, handled, make_settings
+from variants import caught_up, workers
+
+from streams.embedded import services
+from streams.kafka.topics import ensure_topics
+from streams.settings import load_settings
+
+MIB = 2**20
+SETTLED = 0.4
+"""The slope is that of the events after this share: before, caches fill and customers come."""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--customers", type=int, default=20_000, help="bounded, as are state and caches")
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between looks")
+    parser.add_argument("--minutes", type=float, default=600.0, help="stop and report after so long")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path)
+    return parser.parse_args()
+
+
+def slope(events: list[int], memory: list[int]) -> float:
+    """Bytes a million events, by least squares over what comes after `SETTLED`."""
+    x, y = np.array(events) / 1e6, np.array(memory, dtype=np.float64)
+    settled = x >= SETTLED * x[-1]
+    return float(np.polyfit(x[settled], y[settled], 1)[0])
+
+
+def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Events are sent while the worker scores: topics need not hold them all before it starts."""
+    ensure_topics(settings.given("broker"), settings.prefix, settings.partitions)
+    sending = Thread(target=fill, args=(settings, simulated(asked.customers, asked.events, asked.seed)), daemon=True)
+    deadline = time.monotonic() + 60 * asked.minutes
+    looks: list[tuple[int, int, int]] = []
+    with connect(settings) as client, workers(settings) as (processes, ended):
+        sending.start()
+
+        def look() -> bool:
+            done = handled(client, settings)
+            looks.append((done, *(process.memory_info().rss for process in processes)))
+            return done >= asked.events or time.monotonic() > deadline
+
+        with console.status("Soaking ..."):
+            await_done(look, ended, asked.every, 60 * asked.minutes + 600)
+            if looks[-1][0] >= asked.events:
+                await_done(lambda: caught_up(client, settings), ended, 1.0)
+    events = [done for done, *_ in looks]
+    report: dict[str, Any] = {"events": events[-1], "customers": asked.customers, "settled_from": SETTLED}
+    for column, only in enumerate(("scoring", "learning"), start=1):
+        memory = [look[column] for look in looks]
+        curve = {str(done): round(rss / MIB, 1) for done, rss in _spread(list(zip(events, memory, strict=True)))}
+        report[only] = {"bytes_per_million_events": round(slope(events, memory)), "rss_mib": curve}
+    return report
+
+
+def _spread(looks: list[tuple[int, int]], count: int = 20) -> list[tuple[int, int]]:
+    step = max(len(looks) // count, 1)
+    return [*looks[::step], looks[-1]]
+
+
+def show(report: dict[str, Any]) -> None:
+    table = Table("events", "scoring MiB", "learning MiB", title=f"{report['events']:,} events")
+    for (done, scoring), learning in zip(
+        report["scoring"]["rss_mib"].items(), report["learning"]["rss_mib"].values(), strict=True
+    ):
+        table.add_row(f"{int(done):,}", f"{scoring:,.1f}", f"{learning:,.1f}")
+    out = Console()
+    out.print(table)
+    for only in ("scoring", "learning"):
+        out.print(f"{only}: {report[only]['bytes_per_million_events']:,} bytes more a million events")
+
+
+def main() -> None:
+    asked, own, console = arguments(), load_settings(), Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="streamscore-soak-") as folder, services(own.broker, own.redis) as given:
+        report = soak(make_settings(given.broker, given.redis, Path(folder), asked.partitions), asked, console)
+    show(report)
+    if asked.report is not None:
+        asked.report.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """All that is learned about brands, as one function of what shards tell, in its order."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -32,22 +33,24 @@ OWN_SHARE: Final = tuple(1.0 if name in ("market_share", "own_share") else 0.0 f
 """The weights that make a conditional logit of the trivial answer."""
 
 
-def choice_league() -> ClassLeague:
+def choice_league(judge_from: float = -math.inf) -> ClassLeague:
     """Return a new league of brand choice; one that is not a conditional logit must be written as one."""
     return ClassLeague(
         "brand_choice",
         {"conditional_logit": ConditionalLogit(), "own_share": OwnShare()},
         {"last_brand": LastBrand()},
         trivial="own_share",
+        judge_from=judge_from,
     )
 
 
-def sentiment_league() -> ClassLeague:
+def sentiment_league(judge_from: float = -math.inf) -> ClassLeague:
     """Return a new league of sentiment."""
     return ClassLeague(
         "sentiment",
         {"words_and_pieces": Blend(), "naive_bayes": NaiveBayes()},
         {"brand_share": BrandShare()},
+        judge_from=judge_from,
     )
 
 
@@ -58,12 +61,14 @@ class BrandBook:
     ----------
     currency
         The main one: lines in others count as purchases, not as revenue.
+    judge_from
+        Examples before this event time, in epoch seconds, are learned and not judged.
     """
 
-    def __init__(self, currency: str) -> None:
+    def __init__(self, currency: str, judge_from: float = -math.inf) -> None:
         self.currency = currency
-        self.choices = choice_league()
-        self.sayings = sentiment_league()
+        self.choices = choice_league(judge_from)
+        self.sayings = sentiment_league(judge_from)
         self.markets: dict[str, dict[str, Standing]] = {}
         self.categories: dict[str, CategorySums] = {}
         self.prices = UsualPrices()

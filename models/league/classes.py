@@ -39,7 +39,7 @@ class ClassLearner(Protocol):
 
 
 class ClassQuality(Struct):
-    """How good probabilities of classes are. Every figure is made of counts: what came later is a difference.
+    """How good probabilities of classes are, in counts alone.
 
     `classes` holds, by class: foreseen rightly, foreseen, came. `watched` judges one class of each
     example as a task of its own, such as the same brand as last time.
@@ -69,24 +69,6 @@ class ClassQuality(Struct):
             name = REST
         return self.classes.setdefault(name, [0, 0, 0])
 
-    def since(self, earlier: "ClassQuality") -> "ClassQuality":
-        """Return what was judged after `earlier`, which this was once."""
-        classes = {
-            name: [now - then for now, then in zip(counts, earlier.classes.get(name, [0, 0, 0]), strict=True)]
-            for name, counts in self.classes.items()
-        }
-        watched = BinaryQuality(
-            positives=_less(self.watched.positives, earlier.watched.positives),
-            negatives=_less(self.watched.negatives, earlier.watched.negatives),
-        )
-        return ClassQuality(
-            self.count - earlier.count,
-            self.right - earlier.right,
-            self.log_loss - earlier.log_loss,
-            classes,
-            watched,
-        )
-
     def report(self) -> dict[str, float | None]:
         """Return the metrics by name; None where there is nothing to tell yet.
 
@@ -101,10 +83,6 @@ class ClassQuality(Struct):
         }
 
 
-def _less(now: list[int], then: list[int]) -> list[int]:
-    return [a - b for a, b in zip(now, then, strict=True)]
-
-
 class ClassLeague:
     """Judges and teaches the entrants of one task. A function of its examples, in their order.
 
@@ -116,6 +94,8 @@ class ClassLeague:
         Judged beside them, never champion.
     trivial
         The entrant that is trivial too: it serves while nobody is better, and is reported as a baseline.
+    judge_from
+        Examples before this event time, in epoch seconds, are learned and not judged.
     """
 
     def __init__(
@@ -124,8 +104,11 @@ class ClassLeague:
         entrants: Mapping[str, ClassLearner],
         baselines: Mapping[str, ClassLearner],
         trivial: str | None = None,
+        judge_from: float = -math.inf,
     ) -> None:
         self.task = task
+        self.judge_from = judge_from
+        self.examples = 0
         self.trivial = trivial
         self.entrants = dict(entrants)
         self.baselines = dict(baselines)
@@ -134,11 +117,6 @@ class ClassLeague:
         self.recent = dict.fromkeys(self.entrants, 0.0)
         self.weight = 0.0
         self.promotions = 0
-
-    @property
-    def examples(self) -> int:
-        """Examples learned."""
-        return self.fresh[self.champion].count
 
     def score_one(self, x: Any) -> Sequence[float]:
         """Return the champion's probabilities."""
@@ -159,8 +137,10 @@ class ClassLeague:
         given: dict[str, Sequence[float]] = {}
         for name, learner in {**self.entrants, **self.baselines}.items():
             p = given[name] = learner.score_one(x)
-            self.fresh[name].update(names, p, y, at, watched)
+            if at >= self.judge_from:
+                self.fresh[name].update(names, p, y, at, watched)
             learner.learn_one(x, y)
+        self.examples += 1
         self.weight = self.weight * FADE + 1.0
         for name in self.entrants:
             self.recent[name] = self.recent[name] * FADE - math.log(max(given[name][y], SURE))
@@ -180,6 +160,7 @@ class ClassLeague:
         watched = self.fresh[self.champion].watched
         return {
             "examples": self.examples,
+            "judged": self.fresh[self.champion].count,
             "positives": sum(watched.positives),
             "champion": self.champion,
             "models": {
@@ -198,6 +179,7 @@ class ClassLeague:
         """Plain data, for `freeze`. It is alive: freeze it before the next example."""
         return {
             "champion": self.champion,
+            "examples": self.examples,
             "learners": {name: learner.state() for name, learner in {**self.entrants, **self.baselines}.items()},
             "fresh": {name: msgspec.to_builtins(quality) for name, quality in self.fresh.items()},
             "recent": self.recent,
@@ -210,6 +192,7 @@ class ClassLeague:
         for learners in (self.entrants, self.baselines):
             for name, learner in learners.items():
                 learners[name] = type(learner).restore(state["learners"][name])
-        self.champion, self.promotions = state["champion"], state["promotions"]
+        self.champion, self.examples = state["champion"], state["examples"]
+        self.promotions = state["promotions"]
         self.fresh = {name: msgspec.convert(kept, ClassQuality) for name, kept in state["fresh"].items()}
         self.recent, self.weight = dict(state["recent"]), state["weight"]

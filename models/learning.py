@@ -1,7 +1,7 @@
 """All that is learned, as one function of the examples in their order."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,16 +11,25 @@ import numpy as np
 from models.brand.book import BrandBook
 from models.customers.attributes import unpack_pairs
 from models.customers.features import NATURAL, unpack
+from models.league.baselines import Persistence, RunningMean
+from models.league.contract import Learner
 from models.league.fallback import persistence
 from models.league.league import League, amount_league, binary_league
+from models.lifetimes.draws import FAMILIES, Draws
+from models.lifetimes.entrant import LifetimeEntrant, Target
 from models.policy import Policy
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
 from schemas.commit import Opened
+from schemas.serving import ServingModel
 
-NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL}
+NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL, "purchases": NATURAL}
 LAST_WINDOW: Final = "spend_90d"
+PERSISTS: Final = "persistence"
+LAST_ORDERS: Final = "orders_90d"
+LIFETIMES: Final = "pareto_nbd"
+"""The one of the buy-till-you-die models that tells what is to be expected."""
 TASKS: Final = ("response", "churn", "value", "segments", "sales", "brand_choice", "sentiment")
 
 
@@ -42,12 +51,36 @@ class Learning:
             "response": binary_league("response", PRIORS["response"]),
             "churn": binary_league("churn", PRIORS["churn"], rule="recency_days"),
             "value": amount_league("value", PRIORS["value"], persists=LAST_WINDOW),
+            "purchases": self._purchases(),
         }
+        for target in ("churn", "value"):
+            self.leagues[target].add_baselines(self._lifetimes(target, PRIORS[target]))
+        self.draws = Draws()
         self.clusters = Clusters(currency=policy.currency)
         self.members: dict[int, int] = {}
+        self.movements: dict[tuple[int, int], int] = {}
+        self.kept = self.drawn_again = 0
         self.sales = SalesBook()
         self.brands = BrandBook(policy.currency)
         self.shards: dict[int, tuple[float | None, bool]] = {}
+
+    def _lifetimes(self, target: Target, prior: float) -> dict[str, LifetimeEntrant]:
+        return {family: LifetimeEntrant(target, self.policy.window_days, prior) for family in FAMILIES}
+
+    def _purchases(self) -> League:
+        """Number of purchases to come; learned from the examples of `churn`, which say how many came."""
+        entrants = self._lifetimes("purchases", 0.0)
+        champion = (LIFETIMES, entrants.pop(LIFETIMES))
+        trivial: dict[str, Learner] = {"running_mean": RunningMean(0.0), "persistence": Persistence(LAST_ORDERS)}
+        return League("purchases", "amount", champion, {**entrants, **trivial})
+
+    def _tell(self) -> None:
+        """Hand newly fitted parameters to the entrants that live on them."""
+        for league in self.leagues.values():
+            for family in FAMILIES:
+                entrant = league.entrants().get(family)
+                if isinstance(entrant, LifetimeEntrant) and family in self.draws.fitted:
+                    entrant.tell(self.draws.fitted[family])
 
     def take(self, task: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Learn one record's rows of one task.
@@ -70,32 +103,85 @@ class Learning:
             for row in rows:
                 self.brands.said(row)
         else:
-            for row in rows:
-                self._example(task, row)
+            seen = [unpack(row["x"], NAMES[task]) for row in rows]
+            for entrant in self._lives(task):
+                entrant.prepare(seen)
+            for row, x in zip(rows, seen, strict=True):
+                self._example(task, row, x)
 
-    def _example(self, task: str, row: Mapping[str, Any]) -> None:
+    def _lives(self, task: str) -> Iterator[LifetimeEntrant]:
+        """Return the buy-till-you-die entrants that the examples of a task are for."""
+        for name in (task, "purchases") if task == "churn" else (task,):
+            for entrant in self.leagues[name].entrants().values():
+                if isinstance(entrant, LifetimeEntrant):
+                    yield entrant
+
+    def _example(self, task: str, row: Mapping[str, Any], x: dict[str, float]) -> None:
         opened = Opened(task, row["at"], row["x"], row.get("a", b""))
+        asked = self._asked(opened)
+        if not row.get("treated", True):
+            return  # a control's outcome says what happens without a contact: uplift, not response
+        pairs = unpack_pairs(opened.attributes)
+        judged = opened.at >= self.judge_from
+        self.leagues[task].mature(x, row["y"], row["served"], opened.at, asked, pairs, judged=judged)
+        if task == "churn" and "orders" in row:
+            asked = self._asked(msgspec.structs.replace(opened, task="purchases"))
+            self.leagues["purchases"].mature(x, row["orders"], None, opened.at, asked, judged=judged)
+
+    def _asked(self, opened: Opened) -> dict[str, float] | None:
         answers = self.asked.get(opened, [])
         asked = answers.pop() if answers else None
         if not answers:
             self.asked.pop(opened, None)
-        if not row.get("treated", True):
-            return  # a control's outcome says what happens without a contact: uplift, not response
-        x, pairs = unpack(opened.features, NAMES[task]), unpack_pairs(opened.attributes)
-        judged = opened.at >= self.judge_from
-        self.leagues[task].mature(x, row["y"], row["served"], opened.at, asked, pairs, judged=judged)
+        return asked
 
-    def ask(self, opened: Opened) -> None:
+    def ask(self, some: Sequence[Opened]) -> None:
         """Ask every entrant at the decision, for `take` to judge when the outcome comes. Of a backtest alone."""
-        x, pairs = unpack(opened.features, NAMES[opened.task]), unpack_pairs(opened.attributes)
-        self.asked.setdefault(opened, []).append(self.leagues[opened.task].ask(x, pairs))
+        seen = {task: [unpack(one.features, NAMES[task]) for one in some if one.task == task] for task in self.leagues}
+        seen["purchases"] = seen["churn"]
+        for task, rows in seen.items():
+            for entrant in self._lives(task):
+                entrant.prepare(rows)
+            opened = [one for one in some if one.task == ("churn" if task == "purchases" else task)]
+            for one, x in zip(opened, rows, strict=True):
+                pairs = {} if task == "purchases" else unpack_pairs(one.attributes)
+                key = msgspec.structs.replace(one, task=task)
+                self.asked.setdefault(key, []).append(self.leagues[task].ask(x, pairs))
 
     def _segments(self, row: Mapping[str, Any]) -> None:
         for values in row["drawn"]:
             if values[1] > 0:  # who never ordered is in no segment
                 self.clusters.learn_one(np.log1p(np.maximum(values, 0.0)).astype(np.float16).tolist())
+                recency, orders, spend, tenure = values[:4]
+                if self.draws.learn_one(recency, orders, spend, tenure):
+                    self._tell()
         for segment, change in row["moves"].items():
             self.members[int(segment)] = self.members.get(int(segment), 0) + change
+            if not self.members[int(segment)]:
+                del self.members[int(segment)]
+        for before, after, n in row.get("moved", ()):
+            self.movements[before, after] = self.movements.pop((before, after), 0) + n
+        while len(self.movements) > MOVEMENTS:
+            del self.movements[next(iter(self.movements))]
+        kept, again = row.get("kept", (0, 0))
+        self.kept, self.drawn_again = self.kept + kept, self.drawn_again + again
+
+    def _segment_report(self) -> dict[str, Any]:
+        """Quality of the segments; `stability` is the share of customers who kept theirs from draw to draw."""
+        quality = self.clusters.quality()
+        matrix: dict[str, dict[str, int]] = {}
+        for (before, after), n in sorted(self.movements.items()):
+            matrix.setdefault(str(before), {})[str(after)] = n
+        segments = self.clusters.compiled("")
+        names = {str(number): name for number, name in segments.named().items()} if segments is not None else {}
+        stability = self.kept / self.drawn_again if self.drawn_again else None
+        return quality | {
+            "stability": stability,
+            "kept_in_fit": quality["stability"],
+            "names": names,
+            "members": self.members,
+            "movements": matrix,
+        }
 
     def _sales(self, row: Mapping[str, Any]) -> None:
         for series, day, amount in row["sold"]:
@@ -116,29 +202,40 @@ class Learning:
     def serving(self) -> ServingSet:
         """Return what shards score with, as learned so far."""
         compiled = {task: league.compiled(NAMES[task]) for task, league in self.leagues.items()}
-        if compiled["value"] is None or not self.beats_persistence():
-            compiled["value"] = persistence("value", LAST_WINDOW, NAMES["value"])
+        compiled["value"] = self._value()
         return ServingSet(
             **compiled, segments=self.clusters.compiled(str(self.clusters.fits)), brand_choice=self.brands.compiled()
         )
 
-    def beats_persistence(self) -> bool:
-        """Whether the learned `value` was closer than persistence so far: both asked just before learning."""
-        fresh = self.leagues["value"].fresh
+    def _value(self) -> ServingModel:
+        league, closest = self.leagues["value"], self.closest()
+        model = league.entrants()[closest].compiled("value", f"{closest}:{league.version}", NAMES["value"])
+        if closest == league.champion_name:
+            model = league.compiled(NAMES["value"])
+        return model or persistence("value", LAST_WINDOW, NAMES["value"])
+
+    def champion(self, task: str) -> str:
+        """Name of who serves a task."""
+        return self.closest() if task == "value" else self.leagues[task].champion_name
+
+    def closest(self) -> str:
+        """Who of `value` was closest so far, all asked just before learning; persistence while nobody is."""
         league = self.leagues["value"]
-        learned, trivial = (fresh[name].report()["mae"] for name in (league.champion_name, "persistence"))
-        return learned is not None and trivial is not None and learned < trivial
+        errors = {name: league.fresh[name].report()["mae"] for name in (league.champion_name, LIFETIMES, PERSISTS)}
+        known = {name: error for name, error in errors.items() if error is not None}
+        return min(known, key=lambda name: known[name]) if known else PERSISTS
 
     def versions(self) -> tuple[str, ...]:
         """Change when a published model would."""
-        return (*(league.version for league in self.leagues.values()), str(self.clusters.fits), self.brands.version)
+        fits = (str(self.clusters.fits), str(self.draws.fits))
+        return (*(league.version for league in self.leagues.values()), *fits, self.brands.version)
 
     def report(self) -> dict[str, Any]:
         """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
         series = [ALL, *sorted(name for name in self.sales.series if name != ALL)]
         return {
             "tasks": {task: self._task(league) for task, league in self.leagues.items()} | self.brands.tasks(),
-            "segments": self.clusters.quality() | {"members": self.members},
+            "segments": self._segment_report(),
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
             "brands": self.brands.report(),
@@ -152,8 +249,8 @@ class Learning:
         report = league.report()
         served = report.pop("served")
         name = league.champion_name
-        if league.task == "value" and not self.beats_persistence():
-            name = "persistence"
+        if league.task == "value":
+            name = self.closest()
         fresh = report["models"]
         return report | {
             "champion": name,
@@ -166,7 +263,10 @@ class Learning:
         return {
             "leagues": {task: league.state() for task, league in self.leagues.items()},
             "clusters": self.clusters.state(),
+            "draws": self.draws.state(),
             "members": self.members,
+            "movements": self.movements,
+            "kept": (self.kept, self.drawn_again),
             "sales": msgspec.msgpack.encode(self.sales),
             "shards": self.shards,
             "brands": self.brands.state(),
@@ -175,12 +275,15 @@ class Learning:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what `state` was taken of; the future is the same, to the bit."""
         self.leagues = {task: League.restore(kept) for task, kept in state["leagues"].items()}
-        self.clusters = Clusters.restore(state["clusters"])
+        self.clusters, self.draws = Clusters.restore(state["clusters"]), Draws.restore(state["draws"])
         self.members, self.shards = state["members"], state["shards"]
+        self.movements, (self.kept, self.drawn_again) = state["movements"], state["kept"]
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
         if "brands" in state:  # since 0.2
             self.brands.restore(state["brands"])
 
 
+MOVEMENTS: Final = 400
+"""Pairs of segments between which movements are counted; the pair longest without any is forgotten."""
 EPOCH: Final = 719_163
 """Ordinal of 1970-01-01."""

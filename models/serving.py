@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from schemas.serving import KIND, LinearModel
+from models.lifetimes.serve import score_lifetimes
+from schemas.serving import KIND, LifetimeModel, LinearModel, ServingModel
 
 Array = NDArray[np.float64]
 TOPS = 2
@@ -15,7 +16,7 @@ TOPS = 2
 _UNIT = 10_000  # explanations have four decimals
 
 
-def score_matrix(model: LinearModel, x: NDArray[Any]) -> tuple[Array, Array]:
+def score_matrix(model: ServingModel, x: NDArray[Any]) -> tuple[Array, Array]:
     """Linear predictors and what each feature adds to them.
 
     Columns are added up one by one, in the model's order. A matrix product would change its last
@@ -42,6 +43,8 @@ def score_matrix(model: LinearModel, x: NDArray[Any]) -> tuple[Array, Array]:
     """
     if x.ndim != 2 or x.shape[1] != len(model.features):
         raise ValueError(f"{model.task}: shape {x.shape} does not fit {len(model.features)} features")
+    if isinstance(model, LifetimeModel):
+        return score_lifetimes(model, x)
     columns = np.ascontiguousarray(x.T, dtype=np.float64)
     parts = np.empty_like(columns)
     z = np.full(x.shape[0], model.intercept)
@@ -86,12 +89,12 @@ def score_pairs(
     return sums.astype(np.float64), contributions
 
 
-def predict(model: LinearModel, z: float) -> float:
+def predict(model: ServingModel, z: float) -> float:
     """Probability in [0, 1], or amount in [0, cap], of one linear predictor."""
     return sigmoid(z) if model.link == "logit" else amount(z, model.cap)
 
 
-def predictions(model: LinearModel, z: Array) -> Array:
+def predictions(model: ServingModel, z: Array) -> Array:
     """`predict` of each row, shape (n,). Row by row: numpy's `exp` may differ between vector and tail."""
     return np.array([predict(model, value) for value in z.tolist()], dtype=np.float64)
 

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from schemas.choice import ChoiceModel
 from schemas.segments import Segments
-from schemas.serving import LinearModel
+from schemas.serving import ServingModel
 
 COLD = "cold"
 """Version of a task without a model: its prior is served."""
@@ -15,11 +15,12 @@ PRIORS = {"response": 0.05, "churn": 0.5, "value": 0.0}
 class ServingSet(Struct, frozen=True):
     """One model a task; None while cold."""
 
-    response: LinearModel | None = None
-    churn: LinearModel | None = None
-    value: LinearModel | None = None
+    response: ServingModel | None = None
+    churn: ServingModel | None = None
+    value: ServingModel | None = None
     segments: Segments | None = None
     brand_choice: ChoiceModel | None = None
+    purchases: ServingModel | None = None
 
     def versions(self) -> dict[str, str]:
         """Return the version that each task is scored with; of `brand_choice` only where brands are sold."""

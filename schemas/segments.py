@@ -8,7 +8,10 @@ from msgspec import Meta, Struct
 
 
 class Segments(Struct, frozen=True, kw_only=True):
-    """Centres of segments. The id of a segment is its place in `centres`, `names` and `sizes`.
+    """Centres of segments. `ids` go with `centres`, `names` and `sizes`; without any, places are ids.
+
+    An id that has ended never comes back. A customer stays in a segment while no other is `hold` times
+    closer, in squared distance.
 
     `features` is the order of columns; values are log1p of days, counts and currency units. A value
     is standardised by `(x - mean) / scale`, and `centres` are in that unit: k rows of d numbers.
@@ -23,6 +26,8 @@ class Segments(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     sizes: tuple[Annotated[int, Meta(ge=0)], ...]
     best: Annotated[int, Meta(ge=0)]
+    ids: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    hold: Annotated[float, Meta(ge=1)] = 1.0
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together, and numbers that JSON cannot carry."""
@@ -31,11 +36,22 @@ class Segments(Struct, frozen=True, kw_only=True):
             raise ValueError(f"mean, scale and each centre must have {width} numbers, one a feature")
         if not len(self.names) == len(self.sizes) == count:
             raise ValueError(f"names and sizes must have {count} entries, one a segment")
-        if self.best >= count:
+        if self.ids and len(set(self.ids)) != count:
+            raise ValueError(f"ids must be {count} different numbers, one a segment")
+        if self.best not in self.numbers:
             raise ValueError(f"best is {self.best}, of {count} segments")
         rows = (self.mean, self.scale, *self.centres)
         if not all(math.isfinite(value) for row in rows for value in row):
             raise ValueError("every number of the segments must be finite")
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Ids in the order of the centres."""
+        return self.ids or tuple(range(len(self.centres)))
+
+    def named(self) -> dict[int, str]:
+        """Names by id."""
+        return dict(zip(self.numbers, self.names, strict=True))
 
 
 _DECODER: Final = msgspec.json.Decoder(Segments)

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.lifetimes import Lifetimes
+
 ONE_HOT: Final = 0b01
 """Bit of an attribute's key whose feature is there or not; without it a number."""
 OFFER: Final = 0b10
@@ -62,16 +64,55 @@ class LinearModel(Struct, frozen=True, kw_only=True):
             raise ValueError(f"{self.task}: every number of a serving model must be finite")
 
 
-_DECODER: Final = msgspec.json.Decoder(LinearModel)
+class LifetimeModel(Struct, frozen=True, kw_only=True):
+    """A buy-till-you-die model for one target within `days`: see `models/lifetimes/serve.py`.
+
+    `churn` is the probability of no purchase, link `logit`; `value` the expected spend in currency
+    units and `purchases` their expected number, link `log1p`, both times `factor`. `features` are
+    the columns, in this order. `prior` answers for who never bought. `intercept` is where
+    explanations start: the linear predictor of the typical customer.
+    """
+
+    task: str
+    version: str
+    target: Literal["churn", "value", "purchases"]
+    days: Annotated[float, Meta(gt=0)]
+    prior: Annotated[float, Meta(ge=0)]
+    lifetimes: Lifetimes
+    link: Link
+    factor: Annotated[float, Meta(gt=0)] = 1.0
+    intercept: float = 0.0
+    cap: float = 1e9
+    features: tuple[str, ...] = ("recency_days", "orders", "spend", "tenure_days")
+    model: Literal["lifetimes"] = "lifetimes"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that JSON cannot carry."""
+        if not all(map(math.isfinite, (self.factor, self.intercept, self.prior, self.cap))):
+            raise ValueError(f"{self.task}: every number of a serving model must be finite")
+
+
+ServingModel = LinearModel | LifetimeModel
+
+
+class _Kind(Struct):
+    """A model of an older release does not say what it is: it is linear."""
+
+    model: str = "linear"
+
+
+_KINDS: Final = msgspec.json.Decoder(_Kind)
+_LINEAR: Final = msgspec.json.Decoder(LinearModel)
+_LIFETIMES: Final = msgspec.json.Decoder(LifetimeModel)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def encode_model(model: LinearModel) -> bytes:
+def encode_model(model: ServingModel) -> bytes:
     """JSON, UTF-8, one object. Floats come back to the bit."""
     return _ENCODER.encode(model)
 
 
-def decode_model(body: bytes) -> LinearModel:
+def decode_model(body: bytes) -> ServingModel:
     """Read what `encode_model` wrote.
 
     Raises
@@ -79,4 +120,6 @@ def decode_model(body: bytes) -> LinearModel:
     msgspec.DecodeError
         The bytes are no serving model; `msgspec.ValidationError` names the field.
     """
-    return _DECODER.decode(body)
+    if _KINDS.decode(body).model == "lifetimes":
+        return _LIFETIMES.decode(body)
+    return _LINEAR.decode(body)

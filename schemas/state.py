@@ -83,7 +83,8 @@ class Taste(Struct, array_like=True):
 class CustomerState(Struct, array_like=True):
     """Facts of one customer: a function of the customer's events and of time, and of nothing else.
 
-    Times are epoch seconds of event time; amounts are integers of 1/10,000 of the currency. Every
+    Times are epoch seconds of event time; amounts are integers of 1/10,000 of the currency;
+    `silence_ended` is the number of days that the last purchase came after the one before. Every
     container is bounded, see `models/customers/advance.py`.
     """
 
@@ -105,13 +106,15 @@ class CustomerState(Struct, array_like=True):
     ids: dict[str, bytes] = field(default_factory=dict)
     relation: Relation | None = None
     brands: dict[str, Taste] = field(default_factory=dict)
+    silence_ended: int = 0
 
 
 class Standing(Struct, array_like=True):
-    """What depends on models: contacts, and the examples that our own decisions opened."""
+    """What depends on models: contacts, the examples that our own decisions opened, the segment when last drawn."""
 
     contacts: Contacts = field(default_factory=Contacts)
     pending: list[Pending] = field(default_factory=list)
+    drawn_segment: int | None = None
 
 
 class Remembered(Struct, array_like=True):

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
+from itertools import chain
 from time import perf_counter
 from typing import Any, Final
 
 from models.learning import Learning
+from models.lookahead import LookAhead, look_ahead
 from models.partition import partition_of
 from models.policy import DAY
 from models.shard import Shop
 from schemas.codec import encode, key_of, topic_of
 from schemas.commit import Arrived
 from schemas.events import Contact, Event
+from schemas.state import decode_remembered
 from streams.ledger import Entry
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
@@ -97,8 +100,7 @@ class Backtest:
         done = await shard.step(lambda _topic: True, self.models, now, idle=idle, tick=tick)
         if done is None:
             return False
-        for opened in done[0].opened:
-            self.learning.ask(opened)
+        self.learning.ask(done[0].opened)
         entries = await self.ledger.outbox(shard.hold.partition, 10_000)
         self.entries += entries
         await self.ledger.trim(shard.hold.partition, entries)
@@ -121,11 +123,51 @@ class Backtest:
 
     def report(self) -> dict[str, Any]:
         """Return the report; see `docs/report.md`."""
-        present = dict(enumerate(self.models.segments.names)) if self.models.segments is not None else {}
+        present = self.models.segments.named() if self.models.segments is not None else {}
         scores = self.ledger.scores.values()
         names = (present.get(int(fields.get("segment", -1)), fields.get("segment_name", "")) for fields in scores)
         places = [shard.hold.place for shard in self.shards.values()]
         return put_together(places, self.learning.report(), Counter(names), self.seconds)
+
+
+async def _advance(test: Backtest, at: float) -> None:
+    """Fire every timer that is due by `at`."""
+    for shard in test.shards.values():
+        while await test._step(shard, tick=at):  # noqa: SLF001 - of this module
+            pass
+    test._learn()  # noqa: SLF001 - as above
+    test.publish()
+
+
+def backtest_at(events: Iterable[Event], shop: Shop, at: float, days: float) -> tuple[Backtest, LookAhead]:
+    """Run events up to `at`, score everybody then, and judge by the events of the `days` that follow.
+
+    Nothing is learned after `at`, in epoch seconds. Events are in event-time order.
+    """
+    events = iter(events)
+    later: list[Event] = []
+
+    def until() -> Iterator[Event]:
+        for event in events:
+            if event.occurred_at.timestamp() > at:
+                later.append(event)
+                return
+            yield event
+
+    test = Backtest(shop)
+    asyncio.run(test.run(until()))
+    asyncio.run(_advance(test, at))
+    customers = {
+        customer: decode_remembered(body).state
+        for shard in test.ledger.shards.values()
+        for customer, body in shard.states.items()
+    }
+    ahead = look_ahead(customers, at, days, test.learning, shop.policy)
+    for event in chain(later, events):
+        if event.occurred_at.timestamp() > at + days * DAY:
+            break
+        ahead.count(event)
+    return test, ahead
 
 
 def backtest(events: Iterable[Event], shop: Shop, judge_from: float = _NEVER) -> Backtest:

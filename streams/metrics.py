@@ -166,9 +166,10 @@ class Metrics:
         for task, figures in report["tasks"].items():
             self._task(task, figures)
         segments = learning.clusters.compiled("")
+        names = segments.named() if segments is not None else {}
         sizes: Tally[str] = Tally()
         for segment, customers in learning.members.items():
-            sizes[segments.names[segment] if segments is not None else str(segment)] += customers
+            sizes[names.get(segment, str(segment))] += customers
         for name, customers in sizes.items():
             self.segment.labels(name).set(customers)
         for series in learning.sales.series:

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from models.lookahead import LookAhead
 from schemas.commit import Place
 
 
@@ -51,6 +53,24 @@ def put_together(
         "outlook": learned.get("outlook", {}),
         "brands": learned.get("brands", {}),
         "campaigns": _campaigns(totals),
+    }
+
+
+def with_ahead(report: dict[str, Any], ahead: LookAhead) -> dict[str, Any]:
+    """Return the report with `churn`, `value` and `purchases` judged by what followed one moment.
+
+    `ahead` has the moment, and under `until_then` what was in the place of these tasks: figures up to it.
+    """
+    judged = ahead.report()
+    moment = datetime.fromtimestamp(ahead.at, UTC).isoformat().replace("+00:00", "Z")
+    return report | {
+        "tasks": report["tasks"] | judged,
+        "ahead": {
+            "at": moment,
+            "horizon_days": ahead.days,
+            "customers": len(ahead.came),
+            "until_then": {task: report["tasks"][task] for task in judged},
+        },
     }
 
 

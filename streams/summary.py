@@ -6,11 +6,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-_HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman"}
+_HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
 _MEANING = {
     "churn": "no purchase in 90 days",
     "response": "answers a contact",
     "value": "spend in 90 days",
+    "purchases": "orders in 90 days",
     "brand_choice": "the same brand as last",
     "sentiment": "negative feedback",
 }

@@ -114,6 +114,7 @@ def _sale(state: CustomerState, event: Purchase | Refund, at: float, policy: Pol
         state.orders += 1
         state.first_purchase = at if state.first_purchase is None else min(state.first_purchase, at)
         if state.last_purchase is None or at > state.last_purchase:
+            state.silence_ended = 0 if state.last_purchase is None else int((at - state.last_purchase) // DAY)
             state.last_purchase = at
             state.silence_step = 0
         _count(state.channels, event.channel)

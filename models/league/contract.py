@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
-from schemas.serving import LinearModel
+from schemas.serving import ServingModel
 
 Features = Mapping[str, float]
 """Names to finite numbers, always in the same order. An attribute that is missing is left out; see `vocabulary.py`."""
@@ -21,7 +21,7 @@ class Learner(Protocol):
     def forget(self, names: Sequence[str]) -> None:
         """What these features stood for is gone: they stand for something new from here on."""
 
-    def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
+    def compiled(self, task: str, version: str, names: Sequence[str]) -> ServingModel | None:
         """Return what shards score with, its columns in the order of `names`; None while cold or if it cannot be."""
 
     def state(self) -> dict[str, Any]:

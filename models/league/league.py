@@ -11,7 +11,8 @@ from models.league.contract import Features, Learner
 from models.league.learners import Classifier, Regressor, classifier, regressor
 from models.league.prequential import AmountQuality, BinaryQuality
 from models.league.vocabulary import Vocabulary
-from schemas.serving import OFFER, LinearModel
+from models.lifetimes.entrant import LifetimeEntrant
+from schemas.serving import OFFER, LinearModel, ServingModel
 
 Pairs = Mapping[int, float]
 """Attributes of an example: keys to values."""
@@ -21,7 +22,8 @@ Quality = BinaryQuality | AmountQuality
 
 _QUALITIES: Final[dict[Kind, type[Quality]]] = {"binary": BinaryQuality, "amount": AmountQuality}
 _LEARNERS: Final[dict[str, type[Learner]]] = {
-    entrant.kind: entrant for entrant in (Classifier, Regressor, RunningMean, OneFeatureRule, Persistence)
+    entrant.kind: entrant
+    for entrant in (Classifier, Regressor, RunningMean, OneFeatureRule, Persistence, LifetimeEntrant)
 }
 
 
@@ -57,6 +59,11 @@ class League:
         """Return the champion and the baselines, by name."""
         return {self.champion_name: self.champion, **self.baselines}
 
+    def add_baselines(self, more: Mapping[str, Learner]) -> None:
+        """Judge these, too, from now on."""
+        self.baselines.update(more)
+        self.fresh.update({name: _QUALITIES[self.kind]() for name in more})
+
     @property
     def version(self) -> str:
         """Number of examples learned; the same examples make the same version."""
@@ -66,9 +73,13 @@ class League:
         """Return the champion's score."""
         return self.champion.score_one({**x, **self.vocabulary.features(pairs)})
 
+    def seen(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
+        """Return features and attributes as entrants see them."""
+        return {**x, **self.vocabulary.features(pairs)}
+
     def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
         """Return every entrant's score, for `mature` to judge later."""
-        x = {**x, **self.vocabulary.features(pairs)}
+        x = self.seen(x, pairs)
         return {name: learner.score_one(x) for name, learner in self.entrants().items()}
 
     def mature(
@@ -119,10 +130,10 @@ class League:
             for learner in self.entrants().values():
                 learner.forget((f"@{slot}", f"@{slot}?"))
 
-    def compiled(self, names: Sequence[str]) -> LinearModel | None:
+    def compiled(self, names: Sequence[str]) -> ServingModel | None:
         """Return the champion as shards score with it; None while it is cold."""
         model = self.champion.compiled(self.task, self.version, (*names, *self.vocabulary.names()))
-        return None if model is None else with_keys(model, len(names), self.vocabulary)
+        return with_keys(model, len(names), self.vocabulary) if isinstance(model, LinearModel) else model
 
     def report(self) -> dict[str, Any]:
         """Return the task's part of the report. The caller measures the microseconds."""

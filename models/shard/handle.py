@@ -13,15 +13,15 @@ from models.brand.loyalty import loyalty
 from models.campaigns import decide as campaigns
 from models.customers.attributes import Pairs, offer_pairs
 from models.customers.features import NATURAL
+from models.customers.stage import outlooks
 from models.policy import DAY
 from models.serving_set import ServingSet
 from models.shard.chunk import Chunk, Shop
-from models.shard.score import Scores, explanations, score
+from models.shard.score import Scores, explanations, held, score
 from models.shard.walk import Step, Walk, duties, walk
 from schemas.commit import Commit, Opened, Outgoing
 from schemas.decisions import Trigger, encode_trigger
 from schemas.events import Contact, Converted, Forgotten, Sent
-from schemas.segments import Segments
 from schemas.state import Pending, Remembered, encode_remembered
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -112,12 +112,15 @@ class _Decider:
         )
         self.offers = offers
         self.rows = rows
+        self.names = models.segments.named() if models.segments is not None else {}
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
         self.budgets = shop.budgets
         self.spent = frozenset(name for name in self.budgets if not self._left(name))
         self.matured: list[tuple[float, str, Pending]] = []
         self.last: dict[str, Step] = {}
         self.moves: Counter[int] = Counter()
+        self.movements: Counter[tuple[int, int]] = Counter()
+        self.kept = self.drawn_again = 0
 
     def take(self, step: Step) -> None:
         remembered = step.who
@@ -135,14 +138,21 @@ class _Decider:
         if step.row is None or self.scores is None:
             return
         self.last[step.customer] = step
-        contacts, segment = remembered.standing.contacts, self.scores.segments[step.row]
+        contacts = remembered.standing.contacts
+        segment = self.scores.segments[step.row] = held(self.scores, step.row, contacts.previous_segment)
         if step.kind in self.asked:
             self._decide(step, remembered)
         if segment >= 0 and contacts.previous_segment != segment:
             if contacts.previous_segment is not None:
                 self.moves[contacts.previous_segment] -= 1
+                self.movements[contacts.previous_segment, segment] += 1
             self.moves[segment] += 1
             contacts.previous_segment = segment
+        if step.kind == "draw" and segment >= 0:
+            if remembered.standing.drawn_segment is not None:
+                self.drawn_again += 1
+                self.kept += remembered.standing.drawn_segment == segment
+            remembered.standing.drawn_segment = segment
         if self.models.churn is not None:
             contacts.previous_churn = round(self.scores.values["churn"][step.row], 6)
 
@@ -205,7 +215,7 @@ class _Decider:
             features=_Named(self.rows[row]),
             scores=self._known(row),
             segment=segment if segment >= 0 else None,
-            segment_name=segments.names[segment] if segments is not None and segment >= 0 else "",
+            segment_name=self.names.get(segment, ""),
             previous_segment=contacts.previous_segment,
             previous_churn=contacts.previous_churn,
             best_segment=segments.best if segments is not None else None,
@@ -281,6 +291,7 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
     last = decider.last
     rows = [last[customer].row for customer in last]
     reasons = dict(zip(last, explanations(scores, rows), strict=True)) if scores is not None and rows else {}  # type: ignore[arg-type]
+    ahead = _outlooks(decider)
     for customer in walked.touched:
         remembered = shard.customers.get(customer)
         if remembered is None:
@@ -291,27 +302,37 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
         step = last.get(customer)
         if step is not None and step.row is not None and scores is not None:
             segment = scores.segments[step.row]
-            segments = decider.models.segments
             fields |= {
                 "segment": str(segment),
-                "segment_name": _segment_name(decider.rows[step.row], segments, segment),
+                "segment_name": _segment_name(decider.rows[step.row], decider.names, segment),
                 "response": f"{scores.values['response'][step.row]:.4f}",
                 "churn": f"{scores.values['churn'][step.row]:.4f}",
                 "value": f"{scores.values['value'][step.row]:.2f}",
                 "updated_at": rfc3339(step.at),
                 "explanation": reasons[customer],
                 "models": models,
+                **ahead[customer],
             }
         if customer in walked.tasted:
             fields |= loyalty(remembered.state, decider.models.brand_choice)
         commit.scores[customer] = fields
 
 
-def _segment_name(row: list[float], segments: Segments | None, segment: int) -> str:
+def _outlooks(decider: _Decider) -> dict[str, dict[str, str]]:
+    """Return stage and expectations by customer, as of the last moment scored."""
+    steps = {customer: step for customer, step in decider.last.items() if step.row is not None}
+    if not steps:
+        return {}
+    rows = [decider.rows[step.row] for step in steps.values() if step.row is not None]
+    ended, at = zip(*((step.ended, step.at) for step in steps.values()), strict=True)
+    return dict(zip(steps, outlooks(rows, ended, at, decider.models.purchases), strict=True))
+
+
+def _segment_name(row: list[float], names: Mapping[int, str], segment: int) -> str:
     """Of the row that was scored: a late purchase since then has changed facts, and no score."""
     if not row[_HAS_BOUGHT]:
         return "no purchase yet"
-    return "not known yet" if segments is None or segment < 0 else segments.names[segment]
+    return names.get(segment, "not known yet")
 
 
 def _facts(remembered: Remembered) -> dict[str, str]:
@@ -354,7 +375,9 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
             delays.setdefault(task, []).append(closed_at - relation.opened_at)
         common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features, "a": relation.attributes}
         churned, amount = int(relation.orders == 0), max(relation.spend_e4, 0) / 10_000
-        examples.setdefault("churn", []).append({**common, "y": churned, "served": relation.churn})
+        examples.setdefault("churn", []).append(
+            {**common, "y": churned, "served": relation.churn, "orders": relation.orders}
+        )
         examples.setdefault("value", []).append({**common, "y": amount, "served": relation.value})
     for closed_at, _, pending in sorted(decider.matured, key=lambda matured: (*matured[:2], matured[2].campaign_id)):
         delays.setdefault("response", []).append(closed_at - pending.opened_at)
@@ -371,7 +394,9 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
         examples.setdefault("response", []).append(example)
     moves = {str(segment): change for segment, change in sorted(decider.moves.items()) if change}
     if walked.drawn or moves:
-        examples["segments"] = [{"drawn": walked.drawn, "moves": moves}]
+        moved = [[*pair, n] for pair, n in sorted(decider.movements.items())]
+        kept = [decider.kept, decider.drawn_again]
+        examples["segments"] = [{"drawn": walked.drawn, "moves": moves, "moved": moved, "kept": kept}]
     if walked.choices:
         examples["brand_choice"] = list(walked.choices)
     if walked.sayings:

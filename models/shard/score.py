@@ -14,7 +14,7 @@ from models.customers.features import NATURAL, pack, scaled
 from models.segmentation import assign
 from models.serving import predict, score_matrix, score_pairs, sigmoid
 from models.serving_set import PRIORS, ServingSet
-from schemas.serving import LinearModel
+from schemas.serving import LinearModel, ServingModel
 
 Array = NDArray[np.float64]
 TASKS: Final = ("churn", "response", "value")
@@ -47,7 +47,7 @@ class Said(Struct):
 
 
 class Scores(Struct):
-    """All rows of a chunk, scored. `segments` are -1 while unknown."""
+    """All rows of a chunk, scored. `segments` are ids, -1 while unknown; `squares` are to each centre."""
 
     features: NDArray[np.float16]
     pairs: Mapping[int, Pairs]
@@ -59,6 +59,7 @@ class Scores(Struct):
     bases: dict[str, float]
     segments: list[int]
     models: ServingSet
+    squares: Array | None = None
 
     def packed(self, row: int) -> bytes:
         """Return a row as a pending example keeps it."""
@@ -85,7 +86,7 @@ def score(
     """
     features = scaled(rows)
     x = features.astype(np.float64)
-    scores = Scores(features, pairs, {}, {}, {}, {}, {}, {}, _segments(x, models), models)
+    scores = Scores(features, pairs, {}, {}, {}, {}, {}, {}, *_segments(x, models))
     owned = _owned(pairs)
     for task in TASKS:
         _score_task(scores, task, getattr(models, task), x, owned, offers if task == "response" else None)
@@ -95,7 +96,7 @@ def score(
 def _score_task(
     scores: Scores,
     task: str,
-    model: LinearModel | None,
+    model: ServingModel | None,
     x: Array,
     owned: Owned,
     offers: Mapping[int, Pairs] | None,
@@ -109,19 +110,21 @@ def _score_task(
         return
     z, contributions = score_matrix(model, _columns(model, x))
     scores.names[task] = model.features
-    scores.said[task] = _add_pairs(model, z, owned, offers) if model.keys else None
+    attributes = isinstance(model, LinearModel) and bool(model.keys)
+    scores.said[task] = _add_pairs(model, z, owned, offers) if attributes else None  # type: ignore[arg-type]
     scores.bases[task], scores.z[task], scores.contributions[task] = model.intercept, z, contributions
     scores.values[task] = [predict(model, one) for one in z.tolist()]
 
 
-def _columns(model: LinearModel, x: Array) -> Array:
+def _columns(model: ServingModel, x: Array) -> Array:
     """Columns as the model names them; one that is no more stands at its mean, and so adds nothing."""
     if model.features == NATURAL:
         return x
     places = {name: place for place, name in enumerate(NATURAL)}
     matrix = np.empty((len(x), len(model.features)))
     for column, name in enumerate(model.features):
-        matrix[:, column] = x[:, places[name]] if name in places else model.mean[column]
+        mean = model.mean[column] if isinstance(model, LinearModel) else 0.0
+        matrix[:, column] = x[:, places[name]] if name in places else mean
     return matrix
 
 
@@ -155,13 +158,28 @@ def _add_pairs(model: LinearModel, z: Array, owned: Owned, offers: Mapping[int, 
     return Said(owned, effects)
 
 
-def _segments(x: Array, models: ServingSet) -> list[int]:
+def _segments(x: Array, models: ServingSet) -> tuple[list[int], ServingSet, Array | None]:
     if models.segments is None or not len(x):
-        return [-1] * len(x)
+        return [-1] * len(x), models, None
     columns = [NATURAL.index(name) for name in models.segments.features]
-    ids, _ = assign(models.segments, np.ascontiguousarray(x[:, columns]))
+    places, distances = assign(models.segments, np.ascontiguousarray(x[:, columns]))
     bought = x[:, NATURAL.index("has_bought")] > 0
-    return [int(number) if known else -1 for number, known in zip(ids.tolist(), bought.tolist(), strict=True)]
+    numbers = models.segments.numbers
+    ids = [numbers[place] if known else -1 for place, known in zip(places.tolist(), bought.tolist(), strict=True)]
+    return ids, models, distances * distances
+
+
+def held(scores: Scores, row: int, previous: int | None) -> int:
+    """Return the segment of a row: the customer's previous one, while no other is clearly closer."""
+    nearest, segments = scores.segments[row], scores.models.segments
+    if segments is None or scores.squares is None or nearest < 0 or previous is None or previous == nearest:
+        return nearest
+    numbers = segments.numbers
+    if previous not in numbers:
+        return nearest
+    squares = scores.squares[row]
+    stays = squares[numbers.index(previous)] <= segments.hold * squares[numbers.index(nearest)]
+    return previous if stays else nearest
 
 
 def explanations(scores: Scores, rows: Sequence[int]) -> list[str]:

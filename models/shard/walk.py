@@ -51,6 +51,7 @@ class Step(Struct):
     row: int | None = None
     consent: dict[str, bool] | None = None
     unsubscribed: frozenset[str] = frozenset()
+    ended: int = 0
     choices: list[dict[str, Any]] | None = None
 
 
@@ -155,6 +156,7 @@ class _Walker:
         if state.attributes:
             self.walk.pairs[len(self.walk.rows)] = customer_pairs(state.attributes)
         step = Step(customer, who, at, time, kind, cause, event, len(self.walk.rows))
+        step.ended = state.silence_ended
         if kind in self.asked:
             step.consent = {channel: agreed for channel, (agreed, _) in state.consent.items()}
             step.unsubscribed = frozenset(state.unsubscribed)

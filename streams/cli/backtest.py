@@ -1,36 +1,85 @@
 """`backtest`: event files through the same function, without Kafka or Redis."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from schemas.events import Event, Purchase, Refund
 from streams.cli.app import app, existing, out, show_refused
-from streams.settings import load_settings
+from streams.errors import Misconfigured
+from streams.report import with_ahead
+from streams.settings import Settings, load_settings
 
 
 @app.command()
 def backtest(
     paths: list[Path],
     report: Annotated[Path | None, typer.Option(help="Where to write the report as JSON.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Score everybody then, and judge by what follows: an RFC 3339 time, or a date for its end."),
+    ] = None,
+    horizon: Annotated[float | None, typer.Option(help="Days after --at that are judged; else the window.")] = None,
 ) -> None:
-    """Run event files through the same function without Kafka or Redis. Ends with 1 if a line was refused."""
+    """Run event files through the same function without Kafka or Redis. Ends with 1 if a line was refused.
+
+    Without STREAMSCORE_CURRENCY the main currency is that of the first sale.
+    """
     from streams.backtest import backtest as run
+    from streams.backtest import backtest_at
     from streams.replay.files import events, in_time_order
     from streams.summary import show
     from streams.worker import make_shop
 
     refused: list[str] = []
+    moment = None if at is None else _moment(at)
+    if horizon is not None and (moment is None or horizon <= 0):
+        raise Misconfigured("--horizon is a number of days above 0, and goes with --at")
 
     def refuse(path: Path, number: int, poison: Exception) -> None:
         refused.append(f"{path}:{number}: {poison}")
 
-    test = run(in_time_order(events(existing(paths), refuse)), make_shop(load_settings()))
-    found = test.report()
+    settings, ordered = _in_its_currency(load_settings(), in_time_order(events(existing(paths), refuse)))
+    shop = make_shop(settings)
+    if moment is None:
+        found = run(ordered, shop).report()
+    else:
+        test, ahead = backtest_at(ordered, shop, moment, horizon or settings.window_days)
+        found = with_ahead(test.report(), ahead)
     found["events"]["read"] += len(refused)
     found["events"]["dead_letter"] += len(refused)
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     show(out, found)
     show_refused(refused)
+
+
+def _moment(text: str) -> float:
+    """Epoch seconds of a time with an offset, or of the end of a date in UTC. Raises `Misconfigured`."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misconfigured(f"--at is a date or an RFC 3339 time, not {text!r}") from None
+    if len(text) == len("2011-09-30"):
+        at = at.replace(tzinfo=UTC) + timedelta(days=1)
+    if at.tzinfo is None:
+        raise Misconfigured(f"--at: {text} has no offset")
+    return at.timestamp()
+
+
+def _in_its_currency(settings: Settings, events: Iterator[Event]) -> tuple[Settings, Iterator[Event]]:
+    """The settings, with the currency of the first sale where none was set, and all events."""
+    if "currency" in settings.model_fields_set:
+        return settings, events
+    before: list[Event] = []
+    for event in events:
+        before.append(event)
+        if isinstance(event, Purchase | Refund):
+            settings = load_settings(currency=event.currency)
+            break
+    return settings, chain(before, events)

@@ -51,6 +51,18 @@ def replay_online_retail(
         out.print(f"  {lines:>9,} {fate}", highlight=False)
 
 
+@replay_app.command("cdnow")
+def replay_cdnow(folder: Path, to: To = None) -> None:
+    """Send a year and a half of a music shop's first customers; FOLDER has CDNOW_master.txt, gzip or not."""
+    from streams.replay import cdnow
+
+    try:
+        sent = _deliver(cdnow.events(folder), to, lambda done: (done, None))
+    except (OSError, ValueError) as error:
+        raise Misconfigured(f"{folder}: {error}") from None
+    out.print(f"{sent} purchases sent")
+
+
 @replay_app.command("simulated")
 def replay_simulated(
     customers: Annotated[int, typer.Option(min=1)] = 2_000,

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.segmentation import FEATURES, REST, Clusters, assign, explain_row
-from models.segmentation.clusters import CAPACITY, EVERY
+from models.segmentation.clusters import CAPACITY, CLUSTERED, EVERY, LOG
 from models.segmentation.naming import about, name_segments
+from models.segmentation.rfm import quintile_groups, scores
 from schemas.segments import Segments, decode_segments, encode_segments
 
 PLANTED = [  # recency_days, orders, spend, tenure_days, gap_mean_days
@@ -70,7 +71,7 @@ def adjusted_rand(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("seed", range(4))
 def test_planted_clusters_are_found(seed):
     rows, truth = planted(1_000, seed)
-    ids, distances = assign(compiled(fed(rows, seed=seed)), rows)
+    ids, distances = assign(compiled(fed(rows, seed=seed)), rows[:, :3])
     assert adjusted_rand(ids, truth) > 0.97
     assert distances.shape == (1_000, 5)
 
@@ -79,7 +80,14 @@ def test_nothing_is_compiled_before_the_first_fit():
     rows, _ = planted(EVERY, 1)
     clusters = fed(rows[:-1])
     assert clusters.compiled("1") is None
-    assert clusters.quality() == {"count": 5, "sizes": [], "ssq_ratio": None, "stability": None}
+    assert clusters.quality() == {
+        "count": 5,
+        "sizes": [],
+        "ssq_ratio": None,
+        "stability": None,
+        "log": [],
+        "baselines": {"rfm_quintiles": {"ssq_ratio": None}},
+    }
     clusters.learn_one(dict(zip(FEATURES, rows[-1].tolist(), strict=True)))
     segments = compiled(clusters)
     assert sum(segments.sizes) == EVERY
@@ -93,7 +101,7 @@ def test_ids_survive_drift():
         rows, truth = planted(EVERY, step, shift=step / 40)
         for row in rows.tolist():
             clusters.learn_one(row)
-        ids, _ = assign(compiled(clusters), rows)
+        ids, _ = assign(compiled(clusters), rows[:, :3])
         labels.append([int(np.bincount(ids[truth == group], minlength=5).argmax()) for group in range(5)])
         assert clusters.stability is None or clusters.stability > 0.95
     assert labels == [labels[0]] * 40
@@ -107,8 +115,10 @@ def test_a_group_that_comes_up_gets_a_segment_and_the_others_keep_theirs():
     for row in rows[2_000:].tolist():
         clusters.learn_one(row)
     after = compiled(clusters)
-    labels = {group: [int(assign(s, rows[truth == group])[0][0]) for s in (before, after)] for group in (0, 1, 2, 4)}
-    assert adjusted_rand(assign(after, rows)[0], truth) > 0.97
+    labels = {
+        group: [int(assign(s, rows[truth == group, :3])[0][0]) for s in (before, after)] for group in (0, 1, 2, 4)
+    }
+    assert adjusted_rand(assign(after, rows[:, :3])[0], truth) > 0.97
     assert sum(old == new for old, new in labels.values()) >= 3
 
 
@@ -122,18 +132,18 @@ def test_as_tight_as_batch_k_means(seed):
 def test_a_centre_without_customers_comes_back():
     rows, truth = planted(4_000, 5)
     clusters = fed(rows[:1_900])
-    clusters.centres[2] = [50.0] * 5
+    clusters.centres[2] = [50.0] * 3
     for row in rows[1_900:3_000].tolist():
         clusters.learn_one(row)
     assert min(clusters.sizes) > 200
-    assert adjusted_rand(assign(compiled(clusters), rows)[0], truth) > 0.97
+    assert adjusted_rand(assign(compiled(clusters), rows[:, :3])[0], truth) > 0.97
 
 
 def test_customers_all_alike_still_compile():
     clusters = fed(np.zeros((EVERY, 5)))
     segments = compiled(clusters)
     assert clusters.ssq_ratio() is None
-    assert assign(segments, np.zeros((2, 5)))[0].tolist() == [0, 0]
+    assert assign(segments, np.zeros((2, 3)))[0].tolist() == [0, 0]
     assert len(set(segments.names)) == 5
 
 
@@ -151,7 +161,7 @@ SEGMENTS = compiled(fed(shop(1_000, 7)))
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 999), st.integers(1, 70), st.lists(st.integers(0, 70), max_size=6))
 def test_any_cut_of_the_rows_gives_the_same_bits(seed, n, cuts):
-    rows = shop(n, seed)
+    rows = shop(n, seed)[:, :3]
     ids, distances = assign(SEGMENTS, rows)
     edges = sorted({0, n, *(cut for cut in cuts if cut < n)})
     parts = [assign(SEGMENTS, np.asfortranarray(rows[a:b])) for a, b in itertools.pairwise(edges)]
@@ -160,7 +170,7 @@ def test_any_cut_of_the_rows_gives_the_same_bits(seed, n, cuts):
 
 
 def test_the_assignment_agrees_with_adding_up():
-    rows = shop(50, 11)
+    rows = shop(50, 11)[:, :3]
     ids, distances = assign(SEGMENTS, rows)
     for row, found, apart in zip(rows, ids, distances, strict=True):
         z = [(v - m) / s for v, m, s in zip(row, SEGMENTS.mean, SEGMENTS.scale, strict=True)]
@@ -170,7 +180,7 @@ def test_the_assignment_agrees_with_adding_up():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(0, 20), min_size=5, max_size=5))
+@given(st.lists(st.floats(0, 20), min_size=3, max_size=3))
 def test_an_explanation_adds_up(row):
     ids, distances = assign(SEGMENTS, np.array([row]))
     explained = explain_row(SEGMENTS, np.array(row), int(ids[0]))
@@ -180,7 +190,7 @@ def test_an_explanation_adds_up(row):
     assert total == total.quantize(Decimal("0.0001"))
     assert [name for name, _ in explained][-1] == REST
     assert explained[0][1] >= explained[1][1]
-    assert {explained[0][0], explained[1][0]} <= set(FEATURES)
+    assert {explained[0][0], explained[1][0]} <= set(CLUSTERED)
 
 
 def test_an_explanation_names_what_separates():
@@ -232,7 +242,7 @@ def test_a_number_of_segments_that_cannot_be_filled_is_refused(k):
 def test_names_say_what_the_planted_groups_are():
     rows, truth = planted(1_000, 1)
     segments = compiled(fed(rows))
-    ids, _ = assign(segments, rows)
+    ids, _ = assign(segments, rows[:, :3])
     names = [segments.names[int(ids[truth == group][0])] for group in range(5)]
     assert names == [
         "loyal big spender, buys monthly, about 2000 GBP",
@@ -284,3 +294,81 @@ def test_segments_that_do_not_fit_together_are_refused(change):
 def test_a_row_of_another_width_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         assign(SEGMENTS, np.zeros((3, 4)))
+
+
+def joined(clusters: Clusters) -> list[tuple[str, int, int | None]]:
+    return [(change["kind"], change["segment"], change["other"]) for change in clusters.log]
+
+
+def test_a_segment_that_is_given_up_ends_and_its_id_never_comes_back():
+    rows, _ = planted(4_000, 5)
+    clusters = fed(rows[:1_900])
+    clusters.centres[2] = [50.0] * 3  # nobody is left there
+    for row in rows[1_900:].tolist():
+        clusters.learn_one(row)
+    assert joined(clusters)[:2] == [("merge", 2, clusters.log[0]["other"]), ("split", 5, clusters.log[1]["other"])]
+    assert sorted(clusters.ids) == [0, 1, 3, 4, 5]
+    assert all(change["reason"] for change in clusters.log)
+    segments = compiled(clusters)
+    assert segments.numbers == tuple(clusters.ids)
+    assert set(segments.named()) == {0, 1, 3, 4, 5}
+    assert segments.best in clusters.ids
+
+
+def test_drift_is_noted_with_what_moved():
+    clusters = Clusters(seed=3)
+    for step in range(40):
+        rows, _ = planted(EVERY, step)
+        rows[:, 2] += step / 20  # everybody spends more and more
+        for row in rows.tolist():
+            clusters.learn_one(row)
+    drifts = [change for change in clusters.log if change["kind"] == "drift"]
+    assert {change["segment"] for change in drifts} == set(range(5))
+    assert all(change["reason"].startswith("spend went from") for change in drifts)
+
+
+def test_calm_segments_leave_nothing_in_the_log():
+    assert fed(planted(4_000, 2)[0]).log == []
+
+
+def test_the_log_is_bounded():
+    clusters = Clusters(seed=1)
+    for step in range(120):
+        for row in planted(EVERY, step, shift=3.0 * (step % 2))[0].tolist():
+            clusters.learn_one(row)
+    assert 0 < len(clusters.log) <= LOG
+
+
+def naive_quintile(values, value):
+    """Share of values below, in fifths."""
+    borders = [np.quantile(values, share) for share in (0.2, 0.4, 0.6, 0.8)]
+    return 1 + sum(value > border for border in borders)
+
+
+def test_rfm_scores_are_quintiles():
+    rows = shop(200, 3)
+    found = scores(rows)
+    for i in range(0, 200, 17):
+        assert found[i].tolist() == [
+            naive_quintile(-rows[:, 0], -rows[i, 0]),
+            naive_quintile(rows[:, 1], rows[i, 1]),
+            naive_quintile(rows[:, 2], rows[i, 2]),
+        ]
+    assert found.min() == 1
+    assert found[:, 2].max() == 5
+
+
+def test_learned_segments_are_tighter_than_quintiles():
+    clusters = fed(shop(3_100, 1), seed=1)
+    quality = clusters.quality()
+    assert quality["ssq_ratio"] < quality["baselines"]["rfm_quintiles"]["ssq_ratio"]
+    groups = quintile_groups(shop(500, 4), 5)
+    assert set(groups.tolist()) == set(range(5))
+
+
+def test_ids_must_be_different_and_the_best_one_of_them():
+    good = compiled(fed(shop(1_000, 7)))
+    with pytest.raises(ValueError, match="different"):
+        msgspec.structs.replace(good, ids=(0, 0, 1, 2, 3))
+    with pytest.raises(ValueError, match="best"):
+        msgspec.structs.replace(good, ids=(9, 10, 11, 12, 13))

@@ -1,0 +1,46 @@
+"""BG/NBD: customers buy at a steady rate each, and may leave after any repeat purchase.
+
+Histories are as in `pareto_nbd`. The parameters `s` and `beta` are the paper's a and b.
+
+References
+----------
+Fader, Hardie and Lee (2005), "Counting your customers" the easy way, Marketing Science 24, 275-284.
+"""
+
+import numpy as np
+from scipy import special
+
+from models.lifetimes.numbers import Array, exp, log, log_add
+
+
+def log_likelihood(parameters: tuple[float, float, float, float], x: Array, tx: Array, T: Array) -> Array:  # noqa: N803
+    """Return the log likelihood of each customer's history, up to terms of the purchases' times alone."""
+    r, alpha, a, b = parameters
+    rising: Array = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
+    coins: Array = special.betaln(a, b + x) - special.betaln(a, b)
+    stayed = -(r + x) * log(alpha + T)
+    left = np.log(a) - log(b + np.maximum(x, 1.0) - 1.0) - (r + x) * log(alpha + tx)
+    return rising + coins + np.where(x > 0, log_add(stayed, left), stayed)
+
+
+def log_alive(parameters: tuple[float, float, float, float], x: Array, tx: Array, T: Array) -> Array:  # noqa: N803
+    """Return the log of the probability that the customer has not left."""
+    r, alpha, a, b = parameters
+    gone = np.log(a) - log(b + np.maximum(x, 1.0) - 1.0) + (r + x) * (log(alpha + T) - log(alpha + tx))
+    return np.where(x > 0, -log_add(np.zeros_like(gone), gone), 0.0)
+
+
+def log_stays(parameters: tuple[float, float, float, float], x: Array, T: Array, days: float) -> Array:  # noqa: N803
+    """Log of expected purchases over expected purchases a day: equation 10 of the paper over `log_rate`."""
+    r, alpha, a, b = parameters
+    share = days / (alpha + T + days)
+    series: Array = special.hyp2f1(r + x, b + x, a + b + x - 1.0, share)
+    kept = exp((r + x) * (log(alpha + T) - log(alpha + T + days)))
+    expected = (a + b + x - 1.0) / (a - 1.0) * (1.0 - kept * series)
+    return log(np.maximum(expected, 1e-300)) - log_rate(parameters, x, T)
+
+
+def log_rate(parameters: tuple[float, float, float, float], x: Array, T: Array) -> Array:  # noqa: N803
+    """Log of the expected purchases a day, while there."""
+    r, alpha, _, _ = parameters
+    return log(r + x) - log(alpha + T)

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint format type docs lock clean
+.PHONY: setup demo test chaos fuzz lint format type docs lock clean
 
 setup: $(READY)
 
@@ -41,6 +41,17 @@ lock:
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Faults in seeded rounds on a Kafka and a Redis of their own, then the product broken on purpose.
+ROUNDS ?= 50
+SEED ?= 1
+chaos: $(READY)
+	$(BIN)/python -m chaos rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
+	$(BIN)/python -m chaos mutations --seed $(SEED)
+
+RECORDS ?= 200000
+fuzz: $(READY)
+	$(BIN)/python -m chaos fuzz --records $(RECORDS) --seed $(SEED)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py $(ARGS)

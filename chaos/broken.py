@@ -29,7 +29,8 @@ def _field(reason: str, **fields: Any) -> Breaker:
 
     def change(body: bytes) -> bytes:
         event = json.loads(body)
-        event["event_id"] = f"broken-{event['event_id']}"
+        if event["customer_id"] is not None:  # the id is the key of an anonymous sale
+            event["event_id"] = f"broken-{event['event_id']}"
         for name, value in fields.items():
             if value is ...:
                 event.pop(name, None)
@@ -74,7 +75,8 @@ BROKEN: dict[str, Breaker] = {
     "not JSON": _value("undecodable", lambda body: body[: len(body) // 2]),
     "empty": _value("undecodable", lambda body: b""),
     "no value": _value("undecodable", lambda body: None),
-    "not UTF-8": _value("undecodable", lambda body: body.replace(b'"event_id": "e', b'"event_id": "\xff\xfe')),
+    "not UTF-8": _value("undecodable", lambda body: b'{"event_id":"\xff\xfe",' + body[1:]),
+    "not UTF-8 where nobody looks": _value("undecodable", lambda body: body[:-1] + b',"note":"\xe9t\xe9"}'),
     "binary": _value("undecodable", lambda body: bytes(range(256))),
     "rubbish after it": _value("undecodable", lambda body: body + b"}"),
     "an array": _value("invalid", lambda body: b"[" + body + b"]"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
+from models.serving_set import ServingSet
 from schemas.commit import Place
 from schemas.state import decode_remembered
 from streams.outgoing import read_examples
@@ -16,7 +17,7 @@ from streams.outgoing import read_examples
 if TYPE_CHECKING:
     from chaos.job import Job
 
-TASKS = ("response", "churn", "value", "segments")
+TASKS = ServingSet.__struct_fields__
 
 
 @dataclass
@@ -39,9 +40,10 @@ class Sent:
 
 @dataclass
 class Found:
-    """What is compared."""
+    """What is compared. `facts` are states without the scores that a pending example was served with."""
 
     states: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     standing: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     timers: dict[str, float] = field(default_factory=dict)
@@ -66,8 +68,12 @@ def find(job: Job) -> Found:
     with job.stack.client() as client:
         for n in range(partitions):
             for name, body in client.hgetall(keys.state(n)).items():
-                kept = msgspec.to_builtins(decode_remembered(body))
-                found.states[name.decode()], found.standing[name.decode()] = kept[0], kept[1:]
+                kept, customer = decode_remembered(body), name.decode()
+                found.standing[customer] = msgspec.to_builtins(kept)[1:]
+                found.states[customer] = msgspec.to_builtins(kept.state)
+                if kept.state.relation is not None:
+                    kept.state.relation.churn = kept.state.relation.value = None
+                found.facts[customer] = msgspec.to_builtins(kept.state)
             found.timers |= {name.decode(): at for name, at in client.zrange(keys.timers(n), 0, -1, withscores=True)}
             body = client.hget(keys.shard(n), "place")
             found.places[n] = msgspec.to_builtins(msgspec.msgpack.decode(body, type=Place)) if body else None
@@ -100,6 +106,7 @@ def consumer(broker: str) -> Consumer:
         {
             "bootstrap.servers": broker,
             "group.id": "chaos-reader",
+            "log_level": 0,
             "enable.auto.commit": False,
             "enable.partition.eof": False,
             "fetch.message.max.bytes": 5_000_000,

@@ -20,7 +20,8 @@ from typing import Any
 STEPS: dict[str, str] = {
     "fetch": "streams.kafka.transport:_Thread._fetch_records",
     "take": "streams.redis.ledger:RedisLedger.take",
-    "seek": "streams.kafka.transport:_Consumer._seek",
+    "seek": "streams.kafka.transport:_Consumer.go_to",
+    "confirm": "streams.kafka.transport:_Consumer.confirm",
     "load": "streams.redis.ledger:RedisLedger.load",
     "commit": "streams.redis.ledger:RedisLedger.commit",
     "outbox": "streams.redis.ledger:RedisLedger.outbox",
@@ -31,7 +32,8 @@ STEPS: dict[str, str] = {
     "learner learn": "streams.learning:LearningAgent._learn",
     "learner snapshot": "streams.learning:freeze",
     "learner publish": "streams.learning:LearningAgent._models",
-    "learner save": "streams.learning:LearningAgent._save",
+    "learner save": "streams.learning:LearningAgent._write",
+    "learner seek": "streams.learning:LearningAgent._seek",
     "models": "streams.redis.models:ModelFeed.look",
 }
 """Each step and the callable that does it. A test holds them to the code."""

@@ -18,7 +18,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from chaos.inject import Plan
 from chaos.records import Input
-from chaos.stack import Stack
+from chaos.stack import OwnStack, Stack
 from schemas.commit import Place
 from streams.kafka.topics import ensure_topics
 from streams.redis.keys import Keys
@@ -41,6 +41,7 @@ def fill(stack: Stack, prefix: str, made: Input) -> None:
     producer = Producer(
         {
             "bootstrap.servers": stack.broker,
+            "log_level": 0,
             "enable.idempotence": True,
             "linger.ms": 5,
             "message.max.bytes": 2_000_000,
@@ -82,19 +83,34 @@ class Worker:
 class Job:
     """Workers on topics and keys of their own."""
 
-    def __init__(self, stack: Stack, made: Input, folder: Path, **given: Any) -> None:
+    def __init__(
+        self,
+        stack: Stack | OwnStack,
+        made: Input,
+        folder: Path,
+        pins: dict[str, tuple[str, bytes]] | None = None,
+        **given: Any,
+    ) -> None:
+        """Fill topics of its own; with `pins`, what is scored with is pinned, and everything can be compared."""
         self.stack, self.made, self.folder = stack, made, folder
+        if pins is not None:
+            given["models"] = ",".join(f"{task}={version}" for task, (version, _) in pins.items())
         folder.mkdir(parents=True, exist_ok=True)
         self.settings: Settings = load_settings(
             broker=given.pop("broker", stack.broker),
-            redis=given.pop("redis", stack.redis_url),
+            redis=given.pop("redis", stack.worker_redis_url),
             prefix=f"chaos-{secrets.token_hex(5)}-",
             partitions=made.partitions,
             data=folder / "data",
             **{**GIVEN, **given},
         )
+        self.pinned = pins is not None
         self.keys = Keys(self.settings.prefix)
+        with stack.client() as client:
+            for task, (version, body) in (pins or {}).items():
+                client.set(self.keys.model_version(task, version), body)
         self.workers: list[Worker] = []
+        self.complaints: list[str] = []
         self.log = folder / "workers.log"
         self.total = len(made.records)
         ensure_topics(stack.broker, self.settings.prefix, made.partitions)

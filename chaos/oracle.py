@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from chaos.found import Found, Sent
+from chaos.pins import published
 from chaos.records import Input
 from models.learning import Learning
 from models.policy import Policy
-from schemas.segments import encode_segments
-from schemas.serving import encode_model
 
 SHOWN = 3
 PREFIX = "streamscore-"
+LEAGUES = ("response", "churn", "value")
 OUTCOMES = ("scored", "late", "duplicate", "anonymous", "forgotten", "dead_letter")
 
 
@@ -44,7 +44,7 @@ def judge(found: Found, calm: Found | None, made: Input, policy: Policy, *, pinn
         *model(found, policy),
     ]
     if calm is not None:
-        wrong += same("states", facts(calm), facts(found))
+        wrong += same("states", calm.states if pinned else calm.facts, found.states if pinned else found.facts)
         wrong += same("places", places(calm), places(found))
         wrong += same("examples", examples(calm, pinned=pinned), examples(found, pinned=pinned))
         wrong += same("timers", calm.timers, found.timers) if pinned else []
@@ -91,15 +91,21 @@ def offsets(found: Found, made: Input) -> list[str]:
 
 def dead_letters(found: Found, made: Input) -> list[str]:
     """One dead letter for each broken record and for nothing else, byte for byte, with its reason."""
-    letters: dict[tuple[str, int, int], tuple[Any, ...]] = {}
+    all_of_them, wrong = letters(found)
+    return wrong + same("dead letters", made.dead(), Counter(all_of_them.values()))
+
+
+def letters(found: Found) -> tuple[dict[tuple[str, int, int], tuple[Any, ...]], list[str]]:
+    """Each record's letter: where it lay, key, value, headers, reason. And what came twice and differs."""
+    by_place: dict[tuple[str, int, int], tuple[Any, ...]] = {}
     wrong = []
     for sent in found.dead:
         where = _where(sent)
         own = sent.headers[: next(i for i, (name, _) in enumerate(sent.headers) if name.startswith(PREFIX))]
         letter = (*where, sent.key, sent.value, tuple(own), sent.header(f"{PREFIX}reason").decode())
-        if letters.setdefault(where, letter) != letter:
+        if by_place.setdefault(where, letter) != letter:
             wrong.append(f"dead letters: {where} came twice and differs")
-    return wrong + same("dead letters", made.dead(), Counter(letters.values()))
+    return by_place, wrong
 
 
 def _where(sent: Sent) -> tuple[str, int, int]:
@@ -148,43 +154,36 @@ def learned_once(found: Found) -> list[str]:
     """The learner counts what is in the topic, each record once."""
     expected: Counter[str] = Counter()
     for task, rows in kept(found):
-        if task in ("response", "churn", "value"):
+        if task in LEAGUES:
             expected[task] += sum(bool(row.get("treated", True)) for row in rows)
-    learned = {task: figures["examples"] for task, figures in found.report.get("tasks", {}).items()}
-    return same("learned once", dict(expected), {task: n for task, n in learned.items() if n})
+    tasks = found.report.get("tasks", {})
+    learned = {task: tasks[task]["examples"] for task in LEAGUES if tasks.get(task, {}).get("examples")}
+    return same("learned once", dict(expected), learned)
 
 
 def model(found: Found, policy: Policy) -> list[str]:
-    """The published models are those that the topic's records make in their order, to the bit."""
+    """The published models, and the learner's whole report, are what the topic's records make in their order."""
     learning = Learning(policy)
     for task, rows in kept(found):
         learning.take(task, rows)
     serving = learning.serving()
-    expected = {
-        task: None if made is None else encode_segments(made) if task == "segments" else encode_model(made)
-        for task, made in ((task, getattr(serving, task)) for task in found.models)
-    }
-    return same("model", expected, found.models)
+    made = {task: getattr(serving, task) for task in found.models}
+    expected = {task: None if one is None else published(task, one) for task, one in made.items()}
+    report = msgspec.json.decode(msgspec.json.encode(learning.report()))
+    return same("model", expected, found.models) + same("report", report, found.report)
 
 
 # Beside the undisturbed run.
 
 
-def facts(found: Found) -> dict[str, Any]:
-    """Customer states without the scores that a pending example was served with."""
-    states = {}
-    for customer, state in found.states.items():
-        *rest, relation = state
-        states[customer] = [*rest, relation and [relation[0], relation[1], relation[2], *relation[5:]]]
-    return states
-
-
 def places(found: Found) -> dict[int, Any]:
-    """Places, with the outcomes counted; decisions are compared as triggers."""
-    return {
-        number: place and {**place, "totals": {name: place["totals"].get(name, 0) for name in OUTCOMES}}
-        for number, place in found.places.items()
-    }
+    """Places, with the outcomes counted; decisions are compared as triggers. Each run has topics of its own."""
+    return {number: place and _place(place) for number, place in found.places.items()}
+
+
+def _place(place: dict[str, Any]) -> dict[str, Any]:
+    topics = {name: {**at, "id": ""} for name, at in place["topics"].items()}
+    return {**place, "topics": topics, "totals": {name: place["totals"].get(name, 0) for name in OUTCOMES}}
 
 
 def triggers(found: Found) -> dict[str, bytes | None]:
@@ -208,6 +207,6 @@ def examples(found: Found, *, pinned: bool) -> Counter[Any]:
             elif task == "response" and not pinned and row["campaign"] not in ("spring", "vouchers"):
                 continue  # our own decisions depend on the models
             else:
-                fields = {name: value for name, value in row.items() if pinned or name != "served"}
+                fields = {name: value for name, value in row.items() if pinned or name not in ("served", "segment")}
                 counted[task, *sorted((name, repr(value)) for name, value in fields.items())] += 1
     return counted

@@ -39,7 +39,7 @@ class Record:
 class Input:
     """Records in the order in which they are sent, and the figures that must come out."""
 
-    seed: int
+    seed: int | str
     partitions: int
     records: list[Record] = field(default_factory=list)
     sales_e4: Counter[str] = field(default_factory=Counter)
@@ -62,7 +62,7 @@ class Input:
         return found
 
 
-def make(seed: int, events: int, partitions: int, customers: int = 1_200, broken: float = 0.01) -> Input:
+def make(seed: int | str, events: int, partitions: int, customers: int = 1_200, broken: float = 0.01) -> Input:
     """Draw an input.
 
     Parameters

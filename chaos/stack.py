@@ -11,6 +11,7 @@ from pathlib import Path
 
 import redis
 
+from chaos.proxy import Proxy
 from streams.embedded.kafka import fetch_kafka, start_kafka
 from streams.embedded.process import Group, await_ready, watch
 from streams.embedded.redis import start_redis
@@ -37,39 +38,59 @@ class Server:
 
 
 class Stack:
-    """A broker and a Redis. Those of somebody else have no servers to kill."""
+    """A broker and a Redis, and how the rounds look at them: not through what disturbs the workers."""
 
-    def __init__(
-        self, broker: str, redis_url: str, kafka: Server | None = None, redis_server: Server | None = None
-    ) -> None:
+    def __init__(self, broker: str, redis_url: str) -> None:
         self.broker, self.redis_url = broker, redis_url
-        self._kafka, self._redis = kafka, redis_server
-
-    @property
-    def kafka(self) -> Server:
-        """The broker's process."""
-        assert self._kafka is not None
-        return self._kafka
-
-    @property
-    def redis(self) -> Server:
-        """Redis's process."""
-        assert self._redis is not None
-        return self._redis
-
-    @property
-    def redis_port(self) -> int:
-        """Where Redis listens."""
-        return int(self.redis_url.rsplit(":", 1)[1].split("/")[0])
+        self.worker_redis_url = redis_url
 
     def client(self) -> redis.Redis:
         """A client of Redis that gives up soon."""
         return redis.Redis.from_url(self.redis_url, socket_timeout=2, socket_connect_timeout=2)
 
+
+class OwnStack(Stack):
+    """Servers of our own, which can be killed; workers reach them through proxies."""
+
+    def __init__(self, folder: Path, group: Group) -> None:
+        url = start_redis(folder / "redis", group)
+        self.redis = Server(group, group.children[-1], folder / "redis" / "redis.log")
+        direct = start_kafka(folder / "kafka", fetch_kafka(), group)
+        self.kafka = Server(group, group.children[-1], folder / "kafka" / "kafka.log")
+        super().__init__(direct, url)
+        self.folder = folder
+        self.redis_proxy = Proxy(int(url.rsplit(":", 1)[1].split("/")[0]))
+        self.worker_redis_url = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
+        self.kafka_proxy = Proxy(int(direct.rsplit(":", 1)[1]))
+        self._advertise(direct, f"127.0.0.1:{self.kafka_proxy.port}")
+
+    def _advertise(self, direct: str, through: str) -> None:
+        """A broker tells its clients where it is: there the proxy must be."""
+        settings = self.folder / "kafka" / "server.properties"
+        said = f"advertised.listeners=PLAINTEXT://{direct}"
+        text = settings.read_text()
+        assert said in text
+        self.kafka.kill()
+        settings.write_text(text.replace(said, f"advertised.listeners=PLAINTEXT://{through}"))
+        self.kafka.start()
+        self.broker = through
+        await_ready(self.kafka.child, self.kafka.log, lambda: answers(through), 60)
+
     def await_redis(self) -> None:
         """Wait until Redis answers with data."""
         with self.client() as client:
             await_ready(self.redis.child, self.redis.log, lambda: _pings(client), 60)
+
+
+def answers(broker: str) -> bool:
+    """Whether a broker answers."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    try:
+        return bool(AdminClient({"bootstrap.servers": broker, "log_level": 0}).list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
 
 
 def _pings(client: redis.Redis) -> bool:
@@ -80,11 +101,8 @@ def _pings(client: redis.Redis) -> bool:
 
 
 @contextmanager
-def stack(folder: Path) -> Iterator[Stack]:
+def stack(folder: Path) -> Iterator[OwnStack]:
     """Start both, and end them whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     with watch(None) as group:
-        url = start_redis(folder / "redis", group)
-        store = Server(group, group.children[-1], folder / "redis" / "redis.log")
-        broker = start_kafka(folder / "kafka", fetch_kafka(), group)
-        yield Stack(broker, url, Server(group, group.children[-1], folder / "kafka" / "kafka.log"), store)
+        yield OwnStack(folder, group)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 
 from chaos.inject import Plan, apply
 
+PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
-    """Apply the plan, and run the command line."""
+    """Apply the plan, and run the command line. It ends with whoever started it, however that ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     apply(Plan.from_json(os.environ.get("CHAOS_PLAN", "{}")))
     from streams.cli import main as run
 

@@ -54,6 +54,8 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes | None) -> Any:
     if len(body) > MAX_BYTES:
         raise Poison("too_large", f"{len(body)} bytes, of {MAX_BYTES} allowed")
     try:
+        if not body.isascii():
+            body.decode()  # the decoder does not look into what it ignores
         found = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise Poison("invalid", str(error)) from None

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     response_days: Annotated[float, Field(gt=0)] = 7.0
     example_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     chunk_size: Annotated[int, Field(ge=1, le=5_000)] = 500
+    models: Annotated[str, Field(pattern=r"^(live|[a-z_]+=[\w.-]+(,[a-z_]+=[\w.-]+)*)$")] = "live"
     campaigns: Path | None = None
     data: Path = Path(".streamscore")
     snapshot_key: SecretStr | None = None
@@ -83,6 +84,13 @@ class Settings(BaseSettings):
             response_days=self.response_days,
             example_share=self.example_share,
         )
+
+    @property
+    def pins(self) -> dict[str, str] | None:
+        """The version of each task to score with; None: whatever is published."""
+        if self.models == "live":
+            return None
+        return dict(pair.split("=", 1) for pair in self.models.split(","))
 
     def given(self, name: str) -> str:
         """Return a setting that must be there. Raises `Misconfigured`."""

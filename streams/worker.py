@@ -57,7 +57,7 @@ class Worker:
         self.scoring: Scoring | None = None
         self.learning: LearningAgent | None = None
         if only != "learning":
-            feed = ModelFeed(self.client, keys, Learning(settings.policy).serving())
+            feed = ModelFeed(self.client, keys, Learning(settings.policy).serving(), settings.pins)
             self.scoring = Scoring(settings, make_shop(settings), ledger, feed, self.metrics, self.fail)
         if only != "scoring":
             self.learning = LearningAgent(settings, ledger, self.metrics, self.fail)

@@ -1,6 +1,15 @@
 """The `streamscore` command. Each module here is a group of its commands; importing it adds them."""
 
-from streams.cli import backtest, brand, customer, demo, forget, replay, run  # noqa: F401 - each adds its commands
+from streams.cli import (  # noqa: F401 - each adds its commands
+    backtest,
+    brand,
+    customer,
+    dead_letters,
+    demo,
+    forget,
+    replay,
+    run,
+)
 from streams.cli.app import app, end
 from streams.errors import Misconfigured, Unavailable
 

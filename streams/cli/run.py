@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -12,6 +14,9 @@ from rich.logging import RichHandler
 from streams.cli.app import app, end, err, out
 from streams.errors import Misconfigured
 from streams.settings import load_settings
+
+END_SECONDS: Final = 9.5
+"""From being told to stop to the end, at most."""
 
 
 def _log(verbose: bool) -> None:
@@ -41,9 +46,25 @@ def worker(
         err.print(f"metrics on http://{settings.metrics_host}:{running.web.port}/metrics", highlight=False)
 
     async def run() -> None:
-        await Worker(settings, only).run(started)  # type: ignore[arg-type]
+        running = Worker(settings, only)  # type: ignore[arg-type]
+        guard = asyncio.create_task(_end_in_time(running.ended))
+        await running.run(started)
+        guard.cancel()
 
     asyncio.run(run())
+
+
+async def _end_in_time(told: asyncio.Event) -> None:
+    """End by force where services that are away keep the worker from ending. What was not committed is read again."""
+    await told.wait()
+
+    def end_now() -> None:
+        err.print("[red]streamscore:[/red] ended by force: Kafka or Redis did not answer while it stopped")
+        os._exit(3)
+
+    timer = threading.Timer(END_SECONDS, end_now)
+    timer.daemon = True
+    timer.start()
 
 
 @app.command()

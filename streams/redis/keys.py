@@ -10,12 +10,14 @@ key                       shape   written by  read by, and what it holds
 ``brands``                set     learning    users: the names of the above
 ``segments``, ``series``  set     learning    users: ids of segments, names of sales series
 ``model:<task>``          string  learning    scoring: the serving model as JSON
+``model:<task>:<v>``      string  operators   scoring: a version that the setting `models` names
 ``models``                hash    learning    scoring: task -> version; looked at several times a second
 ``state:{n}``             hash    scoring     scoring: a field a customer, MessagePack
 ``shard:{n}``             hash    scoring     both: head, place, gaps
 ``timers:{n}``            zset    scoring     scoring: customer by due time, epoch seconds
 ``outbox:{n}``            hash    scoring     relay: records not acknowledged by Kafka yet
 ``budgets``               hash    scoring     scoring: contacts so far, by campaign that has a budget
+``replayed``              zset    operators   dead-letters: letters that were sent again, by when; the newest 100,000
 ``learner:{p}``           hash    learning    learning: head, place, what it took of each shard
 ``snapshot:{p}:<task>``   string  learning    learning: signed pickle
 ========================  ======  ==========  ===================================================================
@@ -51,6 +53,10 @@ class Keys(Struct, frozen=True):
         """Key of a serving model."""
         return f"{self.prefix}model:{task}"
 
+    def model_version(self, task: str, version: str) -> str:
+        """Key of a version of a serving model that is kept to be scored with again."""
+        return f"{self.prefix}model:{task}:{quote(version, safe='')}"
+
     def state(self, shard: int) -> str:
         """Key of a shard's customer states."""
         return f"{self.prefix}state:{{{shard}}}"
@@ -79,6 +85,11 @@ class Keys(Struct, frozen=True):
     def budgets(self) -> str:
         """Key of what is spent of budgets."""
         return f"{self.prefix}budgets"
+
+    @property
+    def replayed(self) -> str:
+        """Key of the dead letters that were sent again."""
+        return f"{self.prefix}replayed"
 
     @property
     def models(self) -> str:

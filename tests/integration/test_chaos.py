@@ -1,5 +1,7 @@
-"""A short set of faults on real Kafka and Redis; `make chaos` runs the long one."""
+"""A short set of faults on real Kafka and Redis, and the oracle under test; `make chaos` runs the long ones."""
 
+from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,10 +10,19 @@ from chaos.found import find
 from chaos.inject import STEPS, Plan, resolve
 from chaos.job import Job
 from chaos.oracle import judge
+from chaos.pins import learned
 from chaos.records import make
 from chaos.stack import Stack
+from models.policy import Policy
+from streams.settings import load_settings
 
-SEED, EVENTS, PARTITIONS = 1, 8_000, 2
+SEED, EVENTS, PARTITIONS = 1, 5_000, 2
+SHORT = [
+    Plan("commit sent", "after", "kill", nth=6),
+    Plan("commit sent", "after", "unavailable", nth=6),
+    Plan("trim", "before", "kill", nth=6),
+    Plan("learner save", "after", "kill", nth=2),
+]
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +32,11 @@ def stack(services):
 
 @pytest.fixture(scope="module")
 def made():
-    return make(SEED, EVENTS, PARTITIONS)
+    return make(SEED, EVENTS, PARTITIONS, customers=400)
 
 
 def run(stack, made, folder, plan, disturb=None):
-    job = Job(stack, made, folder)
+    job = Job(stack, made, folder, learned())
     job.start(plan)
     try:
         if disturb is not None:
@@ -33,7 +44,11 @@ def run(stack, made, folder, plan, disturb=None):
         job.run_until(job.settled, 120, "settled")
         return find(job), job
     finally:
-        job.end()
+        assert job.end() == [0]
+
+
+def agree(differences):
+    assert not differences, "\n".join(differences)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +56,22 @@ def calm(stack, made, tmp_path_factory):
     return run(stack, made, tmp_path_factory.mktemp("calm"), Plan())[0]
 
 
-def test_the_undisturbed_run_is_right_by_itself(calm, made, tmp_path, stack):
-    job = Job(stack, make(SEED, 1, PARTITIONS), tmp_path)
-    assert judge(calm, None, made, job.settings.policy, pinned=False) == []
+@pytest.fixture(scope="module")
+def policy():
+    from chaos.job import GIVEN
+
+    return load_settings(**GIVEN).policy
 
 
-def test_kill_9_changes_nothing(calm, made, tmp_path, stack):
+def test_the_undisturbed_run_is_right_by_itself(calm, made, policy):
+    agree(judge(calm, None, made, policy, pinned=True))
+    assert calm.states
+    assert calm.triggers
+    assert calm.dead
+    assert calm.report["tasks"]["churn"]["examples"] > 100
+
+
+def test_kill_9_changes_nothing(calm, made, tmp_path, stack, policy):
     def kill_twice(job):
         for share in (0.3, 0.6):
             job.run_until(partial(job.reached, share), 90, "a part")
@@ -55,9 +80,106 @@ def test_kill_9_changes_nothing(calm, made, tmp_path, stack):
 
     found, job = run(stack, made, tmp_path, Plan(pace=0.1), kill_twice)
     assert job.workers[0].starts == 3
-    assert judge(found, calm, made, job.settings.policy, pinned=False) == []
+    agree(judge(found, calm, made, policy, pinned=True))
+
+
+@pytest.mark.parametrize("plan", SHORT, ids=lambda plan: f"{plan.act}-{plan.step}")
+def test_a_fault_at_a_step_changes_nothing(plan, calm, made, tmp_path, stack, policy):
+    found, _ = run(stack, made, tmp_path, replace(plan, pace=0.05, once=str(tmp_path / "acted")))
+    assert (tmp_path / "acted").exists()
+    agree(judge(found, calm, made, policy, pinned=True))
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_is_where_the_plan_says(step):
     assert callable(resolve(STEPS[step])[2])
+
+
+def lose_a_customer(found):
+    found.states.pop(next(iter(found.states)))
+
+
+def change_a_score(found):
+    next(fields for fields in found.scores.values() if b"churn" in fields)[b"churn"] = b"0.123"
+
+
+def move_a_timer(found):
+    found.timers[next(iter(found.timers))] += 1
+
+
+def forget_a_contact(found):
+    found.standing[next(iter(found.standing))] = [[{}, [], None, None], []]
+
+
+def skip_a_record(found):
+    found.places[0]["topics"]["transactions"]["next"] -= 1
+
+
+def count_a_record_twice(found):
+    found.places[0]["totals"]["scored"] += 1
+
+
+def lose_a_trigger(found):
+    lost = found.triggers[0].value
+    found.triggers = [sent for sent in found.triggers if sent.value != lost]
+
+
+def change_a_trigger_that_came_twice(found):
+    found.triggers.append(replace(found.triggers[0], value=found.triggers[0].value.replace(b"email", b"phone")))
+
+
+def lose_a_letter(found):
+    lost = found.dead[0].value
+    found.dead = [sent for sent in found.dead if sent.value != lost]
+
+
+def change_a_letters_byte(found):
+    found.dead[0] = replace(found.dead[0], value=b"?")
+
+
+def lose_examples(found):
+    last = next(sent for sent in reversed(found.examples) if sent.key == b"churn")
+    found.examples.remove(last)
+
+
+def learn_examples_twice(found):
+    found.report["tasks"]["churn"]["examples"] += 1
+
+
+def publish_another_model(found):
+    found.models["churn"] = found.models["churn"].replace(b'"intercept":', b'"intercept":1')
+
+
+def lose_a_penny(found):
+    found.sales["all"] -= 0.01
+
+
+def leave_something(found):
+    found.outbox = 1
+
+
+TAMPERINGS = {
+    lose_a_customer: "states",
+    change_a_score: "scores",
+    move_a_timer: "timers",
+    forget_a_contact: "contacts",
+    skip_a_record: "offsets",
+    count_a_record_twice: "offsets",
+    lose_a_trigger: "triggers",
+    change_a_trigger_that_came_twice: "triggers",
+    lose_a_letter: "dead letters",
+    change_a_letters_byte: "dead letters",
+    lose_examples: "examples",
+    learn_examples_twice: "learned once",
+    publish_another_model: "model",
+    lose_a_penny: "sales",
+    leave_something: "outbox",
+}
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
+def test_the_oracle_sees_every_change(tamper, calm, made, policy: Policy):
+    found = deepcopy(calm)
+    tamper(found)
+    seen = {line.split(":")[0] for line in judge(found, calm, made, policy, pinned=True)}
+    assert TAMPERINGS[tamper] in seen

@@ -142,3 +142,10 @@ def test_a_sale_whose_sums_would_not_fit_is_refused(quantity, price, fits):
     poison = refused("transactions", json.dumps(SALE | {"lines": lines}).encode())
     assert (poison is None) is fits
     assert poison is None or (poison.reason == "invalid" and "$.lines" in poison.detail)
+
+
+def test_what_is_ignored_must_be_utf_8_too():
+    line = b'{"type":"forgotten","event_id":"e","customer_id":"c","occurred_at":"2025-02-03T10:00:00Z","note":"%s"}'
+    assert decode("customers", line.replace(b"%s", "été".encode())).event_id == "e"
+    with pytest.raises(Poison, match="undecodable"):
+        decode("customers", line.replace(b"%s", "été".encode("latin-1")))

@@ -1,0 +1,163 @@
+"""Rounds: one fault each, drawn by the seed; after it the oracle, and how long events stood still."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from chaos.faults import FAULTS, remove
+from chaos.flow import Flow
+from chaos.found import Found, find
+from chaos.inject import ACTS, SENT, STEPS, WHENS, Plan
+from chaos.job import Job
+from chaos.mutations import MUTATIONS, STUCK
+from chaos.oracle import judge
+from chaos.pins import learned
+from chaos.records import Input, make
+from chaos.stack import OwnStack
+
+EVENTS, PARTITIONS, INPUTS = 5_000, 4, 1
+PATIENCE = 240.0
+
+
+@dataclass
+class Round:
+    """What was done, and what came of it."""
+
+    number: int
+    kind: str
+    workers: int
+    pinned: bool
+    events: int = 0
+    seconds: float = 0.0
+    still: float | None = None
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        models = "pinned" if self.pinned else "live"
+        still = "-" if self.still is None else f"{self.still:.1f} s"
+        verdict = "equal" if not self.wrong else f"{len(self.wrong)} DIFFERENCES"
+        return (
+            f"{self.number:>4} {self.kind:<42} {self.workers} workers, models {models:<6}  "
+            f"{self.seconds:>5.0f} s, still {still:>7}: {verdict}"
+        )
+
+
+def injections() -> list[Plan]:
+    """Every step, just before and just after it, each way to go wrong."""
+    acts = [act for act in ACTS if act != "wait"]
+    plans = [Plan(step, when, act) for step in STEPS for when in WHENS for act in acts]
+    return plans + [Plan(step, "after", act) for step in SENT for act in ("kill", "unavailable")]
+
+
+class Rounds:
+    """Runs rounds on one stack, each beside the calm run of the same input."""
+
+    def __init__(self, stack: OwnStack, folder: Path, seed: int) -> None:
+        self.stack, self.folder, self.seed = stack, folder, seed
+        self._calm: dict[tuple[int, bool], Found] = {}
+        self._inputs: dict[int, Input] = {}
+
+    def input(self, number: int) -> Input:
+        """One of a few inputs."""
+        if number not in self._inputs:
+            self._inputs[number] = make(f"{self.seed}-{number}", EVENTS, PARTITIONS)
+        return self._inputs[number]
+
+    def calm(self, number: int, *, pinned: bool) -> Found:
+        """The undisturbed run of an input; it must be right by itself. Raises `RuntimeError`."""
+        key = number, pinned
+        if key not in self._calm:
+            made, folder = self.input(number), self.folder / f"calm-{number}-{pinned}"
+            job = Job(self.stack, made, folder, learned() if pinned else None)
+            job.start()
+            try:
+                job.run_until(job.settled, PATIENCE, "the calm run")
+                found = find(job)
+            finally:
+                job.end()
+            wrong = judge(found, None, made, job.settings.policy, pinned=pinned)
+            if wrong:
+                raise RuntimeError("the undisturbed run is wrong: " + "; ".join(wrong))
+            self._calm[key] = found
+        return self._calm[key]
+
+    def draw(self, rounds: int) -> Iterator[tuple[int, str | Plan]]:
+        """Faults from outside and from inside by turns, in an order drawn by the seed."""
+        rng = random.Random(f"rounds {self.seed}")
+        outside: list[str] = []
+        inside: list[Plan] = []
+        for number in range(rounds):
+            outside = outside or rng.sample(list(FAULTS), len(FAULTS))
+            inside = inside or rng.sample(injections(), len(injections()))
+            yield number, outside.pop() if number % 3 else inside.pop()
+
+    def run(self, number: int, fault: str | Plan) -> Round:
+        """Run one round."""
+        rng = random.Random(f"round {self.seed} {number}")
+        which, pinned = rng.randrange(INPUTS), rng.random() < 0.75
+        plan = fault if isinstance(fault, Plan) else Plan()
+        plan.nth = rng.randint(1, 12) if plan.step in ("load", "commit", "commit sent") else rng.randint(1, 4)
+        kind = f"{plan.act} {plan.when} {plan.step}" if plan.step else str(fault)
+        workers = rng.choice([1, 2, 2, 3] if plan.step is None else [1, 1, 2])
+        plan.pace = rng.choice([0.3, 0.6, 0.9]) if plan.step is None else 0.1
+        done = Round(number, kind, workers, pinned)
+        began, folder = time.monotonic(), self.folder / f"round-{number}"
+        try:
+            calm, made = self.calm(which, pinned=pinned), self.input(which)
+            began = time.monotonic()
+            job = Job(self.stack, made, folder, learned() if pinned else None)
+            done.events = job.total
+            self._disturb(job, done, fault, plan, rng)
+            done.wrong += job.complaints
+            done.wrong += judge(find(job), calm, made, job.settings.policy, pinned=pinned)
+        except Exception as error:  # noqa: BLE001 - a round that does not end is a finding, not the end of all rounds
+            done.wrong.append(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=3)}")
+        done.seconds = time.monotonic() - began
+        if not done.wrong:
+            remove(folder)
+        return done
+
+    def mutate(self, name: str, patience: float = 90.0) -> list[str]:
+        """Run the product broken in one way; returns the differences found, beside the calm run of the whole one."""
+        mutation = MUTATIONS[name]
+        rng = random.Random(f"mutation {self.seed} {name}")
+        calm, made = self.calm(0, pinned=True), self.input(0)
+        job = Job(self.stack, made, self.folder / name.replace(" ", "-"), learned())
+        pace = 0.4 if mutation.fault else 0.05
+        job.start(replace(mutation.plan, mutation=name, pace=pace))
+        for _ in range(mutation.workers - 1):
+            job.start(Plan(mutation=name, pace=pace))
+        try:
+            if mutation.fault:
+                job.run_until(partial(job.reached, 0.2), PATIENCE, "a part")
+                FAULTS[mutation.fault](job, rng)
+            job.run_until(job.settled, patience, "settled")
+        except (TimeoutError, RuntimeError) as error:
+            return [f"{STUCK}: {error}"]
+        finally:
+            job.end()
+        return judge(find(job), calm, made, job.settings.policy, pinned=True)
+
+    def _disturb(self, job: Job, done: Round, fault: str | Plan, plan: Plan, rng: random.Random) -> None:
+        for _ in range(done.workers):
+            job.start(plan)
+        with Flow(job) as flow:
+            try:
+                if isinstance(fault, str):
+                    job.run_until(partial(job.reached, rng.uniform(0.1, 0.4)), PATIENCE, "a part")
+                    fell, healed = FAULTS[fault](job, rng)
+                job.run_until(job.settled, PATIENCE, "settled")
+            finally:
+                self.stack.redis_proxy.heal()
+                self.stack.kafka_proxy.heal()
+                codes = job.end()
+            if any(codes):
+                done.wrong.append(f"stop: workers told to end ended with {codes}")
+            if isinstance(fault, str):
+                done.still = flow.still(fell, healed)

@@ -1,0 +1,267 @@
+"""Dead letters as people handle them: read, folded, chosen, and sent again as they first came.
+
+A letter holds the record's own key, value and headers, then ours, which begin with `streamscore-reason`; whatever
+follows was added on the way. A letter that is sent again says in its headers how often that was done, and where it
+first lay.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import kafka
+import msgspec
+from kafka import TopicPartition
+from kafka.errors import KafkaError
+from msgspec import Struct
+
+from models.partition import partition_of
+from schemas.codec import INPUT_TOPICS
+from streams.errors import Misconfigured, Unavailable
+
+TOPIC: Final = "dead-letters"
+REASON: Final = "streamscore-reason"
+ATTEMPTS: Final = "streamscore-attempts"
+FIRST: Final = "streamscore-first"
+POLL_MS: Final = 500
+PATIENCE: Final = 30.0
+AT_ONCE: Final = 50
+"""Letters on their way before their acknowledgements are awaited."""
+
+
+class Letter(Struct, frozen=True):
+    """A record that was refused. `at` is when, in epoch seconds; `first` is where it lay before any replay."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    at: float
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    attempts: int = 0
+    first: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the record lies, as `transactions-3@17`."""
+        return f"{self.topic}-{self.partition}@{self.offset}"
+
+
+class Choice(Struct, frozen=True):
+    """Which letters are meant; what is empty or None chooses nothing away. Times are epoch seconds."""
+
+    reasons: frozenset[str] = frozenset()
+    topics: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()
+    since: float | None = None
+    until: float | None = None
+
+    def wants(self, letter: Letter) -> bool:
+        """Whether a letter is meant."""
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (not self.topics or letter.topic in self.topics)
+            and (not self.places or letter.place in self.places)
+            and (self.since is None or letter.at >= self.since)
+            and (self.until is None or letter.at < self.until)
+        )
+
+
+def parse(record: Any) -> Letter | None:
+    """Read one record of `dead-letters`; None where it is nobody's of ours."""
+    headers = list(record.headers or ())
+    names = [name for name, _ in headers]
+    if REASON not in names:
+        return None
+    begins = len(names) - 1 - names[::-1].index(REASON)  # the record itself may have been a letter once
+    ours = dict(headers[begins:])
+    own = dict(headers[:begins])
+    try:
+        topic = ours["streamscore-topic"].decode()
+        partition, offset = int(ours["streamscore-partition"]), int(ours["streamscore-offset"])
+        attempts = int(own.get(ATTEMPTS, b"0"))
+    except (KeyError, ValueError):
+        return None
+    return Letter(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        reason=ours[REASON].decode(errors="replace"),
+        detail=ours.get("streamscore-detail", b"").decode(errors="replace"),
+        at=record.timestamp / 1_000,
+        key=record.key,
+        value=record.value,
+        headers=tuple(headers[:begins]),
+        attempts=attempts,
+        first=own[FIRST].decode(errors="replace") if FIRST in own else f"{topic}-{partition}@{offset}",
+    )
+
+
+def fold(letters: Iterable[Letter]) -> Iterator[Letter]:
+    """Leave out what arrived before: a letter is known by where its record lies."""
+    seen: set[tuple[str, int, int]] = set()
+    for letter in letters:
+        where = letter.topic, letter.partition, letter.offset
+        if where not in seen:
+            seen.add(where)
+            yield letter
+
+
+def headers_again(letter: Letter) -> list[tuple[str, bytes]]:
+    """The record's own headers, how often it is sent again now, and where it lay first."""
+    own = [(name, value) for name, value in letter.headers if name not in (ATTEMPTS, FIRST)]
+    return [*own, (ATTEMPTS, str(letter.attempts + 1).encode()), (FIRST, letter.first.encode())]
+
+
+def read(broker: str, prefix: str, since: float | None = None) -> Iterator[Letter]:
+    """All letters up to the topic's present end, oldest first, repeats and all.
+
+    Parameters
+    ----------
+    since
+        Epoch seconds; older letters are not even fetched.
+
+    Raises
+    ------
+    Misconfigured
+        There is no such topic.
+    Unavailable
+        Kafka does not answer.
+    """
+    topic = prefix + TOPIC
+    try:
+        consumer = kafka.KafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+        try:
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise Misconfigured(f"topic {topic} does not exist: make it with `streamscore topics`")
+            tps = [TopicPartition(topic, number) for number in sorted(numbers)]
+            consumer.assign(tps)
+            yield from _to_the_end(consumer, tps, since)
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise Unavailable(f"kafka at {broker}: {error}") from error
+
+
+def _to_the_end(consumer: Any, tps: Sequence[Any], since: float | None) -> Iterator[Letter]:
+    ends = consumer.end_offsets(list(tps))
+    begins = consumer.beginning_offsets(list(tps))
+    if since is not None:
+        found = consumer.offsets_for_times(dict.fromkeys(tps, int(since * 1_000)))
+        begins = {tp: ends[tp] if found[tp] is None else found[tp].offset for tp in tps}
+    for tp in tps:
+        consumer.seek(tp, begins[tp])
+    while any(consumer.position(tp) < ends[tp] for tp in tps):
+        for tp, records in consumer.poll(timeout_ms=POLL_MS).items():
+            for record in records:
+                letter = parse(record) if record.offset < ends[tp] else None
+                if letter is not None:
+                    yield letter
+
+
+def send_again(
+    letters: Iterable[Letter], broker: str, prefix: str, rate: float, acknowledged: Callable[[list[Letter]], None]
+) -> int:
+    """Send letters to their topics, to the partition that their key belongs to.
+
+    Parameters
+    ----------
+    rate
+        At most so many a second.
+    acknowledged
+        Told which letters Kafka has taken.
+
+    Returns
+    -------
+    int
+        How many.
+
+    Raises
+    ------
+    Unavailable
+        Kafka did not take one; what `acknowledged` was told of is sent.
+    """
+    sent, waiting = 0, []
+    began = time.monotonic()
+    try:
+        producer = kafka.KafkaProducer(bootstrap_servers=broker, acks="all", max_request_size=2_100_000)
+        try:
+            for letter in letters:
+                time.sleep(max(began + sent / rate - time.monotonic(), 0.0))
+                waiting.append((letter, _send(producer, letter, prefix)))
+                sent += 1
+                if len(waiting) == AT_ONCE:
+                    _await(waiting, acknowledged)
+            _await(waiting, acknowledged)
+        finally:
+            producer.close()
+    except KafkaError as error:
+        raise Unavailable(f"kafka at {broker}: {error}") from error
+    return sent
+
+
+def _send(producer: Any, letter: Letter, prefix: str) -> Any:
+    topic = prefix + letter.topic
+    count = len(producer.partitions_for(topic))
+    partition = letter.partition if letter.key is None else partition_of(letter.key, count)
+    return producer.send(topic, letter.value, key=letter.key, partition=partition, headers=headers_again(letter))
+
+
+def _await(waiting: list[tuple[Letter, Any]], acknowledged: Callable[[list[Letter]], None]) -> None:
+    taken = []
+    try:
+        for letter, future in waiting:
+            future.get(60)
+            taken.append(letter)
+    finally:
+        waiting.clear()
+        acknowledged(taken)
+
+
+def whole(letters: Iterable[Letter], broker: str, prefix: str) -> Iterator[Letter]:
+    """Letters with their records' values, also of records that were too large for a letter.
+
+    Raises
+    ------
+    Misconfigured
+        Such a record is no longer in its topic.
+    Unavailable
+        Kafka does not answer.
+    """
+    consumer: Any = None
+    try:
+        for letter in letters:
+            if letter.value is not None:
+                yield letter
+                continue
+            if consumer is None:
+                consumer = kafka.KafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+            yield msgspec.structs.replace(letter, value=_original(consumer, letter, prefix))
+    except KafkaError as error:
+        raise Unavailable(f"kafka at {broker}: {error}") from error
+    finally:
+        if consumer is not None:
+            consumer.close()
+
+
+def _original(consumer: Any, letter: Letter, prefix: str) -> bytes | None:
+    tp = TopicPartition(prefix + letter.topic, letter.partition)
+    consumer.assign([tp])
+    begins = consumer.beginning_offsets([tp])[tp]
+    consumer.seek(tp, letter.offset)
+    deadline = time.monotonic() + PATIENCE
+    while begins <= letter.offset and time.monotonic() < deadline:
+        for records in consumer.poll(timeout_ms=POLL_MS, max_records=1).values():
+            if records[0].offset == letter.offset:
+                value: bytes | None = records[0].value
+                return value
+    raise Misconfigured(f"the record {letter.place} is not in {tp.topic} any more, and its letter has no body")
+
+
+def replayable(letter: Letter) -> bool:
+    """Whether the record came from an input topic of ours."""
+    return letter.topic in INPUT_TOPICS

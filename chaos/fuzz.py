@@ -41,6 +41,7 @@ def draw(seed: int, records: int, partitions: int) -> Input:
     """A tenth good, a third of known kinds, the rest bent at random: `reason` is `?` where only the bytes tell."""
     rng = random.Random(f"fuzz {seed}")
     good = make(f"fuzz {seed}", max(records // 10, 1_000), partitions, broken=0.0).records
+    good = [record for record in good if b'"forgotten"' not in (record.value or b"")]  # taken whatever its time
     kinds = [kind for kind in BROKEN if kind not in (*LARGE, "time jump")]
     made = Input(seed, partitions)
     for number in range(records):

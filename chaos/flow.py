@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from chaos.job import Job
 
-EVERY = 0.1
+EVERY = 0.2
 WINDOW = 90.0
 
 

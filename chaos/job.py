@@ -111,6 +111,7 @@ class Job:
                 client.set(self.keys.model_version(task, version), body)
         self.workers: list[Worker] = []
         self.complaints: list[str] = []
+        self._client = stack.client()
         self.log = folder / "workers.log"
         self.total = len(made.records)
         ensure_topics(stack.broker, self.settings.prefix, made.partitions)
@@ -167,8 +168,7 @@ class Job:
     def handled(self) -> dict[int, int] | None:
         """Records handled of each shard; None while Redis is away."""
         try:
-            with self.stack.client() as client:
-                bodies = [client.hget(self.keys.shard(n), "place") for n in range(self.made.partitions)]
+            bodies = [self._client.hget(self.keys.shard(n), "place") for n in range(self.made.partitions)]
         except (redis.RedisError, OSError):
             return None
         return {n: _next(body) for n, body in enumerate(bodies)}
@@ -179,10 +179,9 @@ class Job:
         if handled is None or sum(handled.values()) < self.total:
             return False
         try:
-            with self.stack.client() as client:
-                if any(client.hlen(self.keys.outbox(n)) for n in range(self.made.partitions)):
-                    return False
-                shown = client.hget(self.keys.learner(0), "reported")  # written with the place, by one commit
+            if any(self._client.hlen(self.keys.outbox(n)) for n in range(self.made.partitions)):
+                return False
+            shown = self._client.hget(self.keys.learner(0), "reported")  # written with the place, by one commit
         except (redis.RedisError, OSError):
             return False
         end = self.end_of("examples")
@@ -211,7 +210,7 @@ class Job:
             self.supervise()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}: not within {seconds:.0f} s; {self.handled()} of {self.made.ends()}")
-            time.sleep(0.1)
+            time.sleep(0.25)
 
 
 def _next(body: bytes | None) -> int:

@@ -21,6 +21,7 @@ from streams.backtest import Backtest
 from streams.replay.simulated import START, Simulation
 from streams.replay.simulated.best import BestGuess
 
+pytestmark = pytest.mark.timeout(900)  # two backtests, a minute on a machine of one's own
 CUSTOMERS, EVENTS = 1_000, 24_000
 
 

@@ -10,8 +10,8 @@ from streams.settings import Settings
 from streams.worker import make_shop
 
 TASKS = ("response", "churn", "value", "segments")
-EACH = 24
-"""Events a customer in `DAYS` days, as in a shop."""
+TAUGHT, EACH = 300, 24
+"""Customers that models are learned from, and events each in `DAYS` days, as in a shop."""
 
 
 def simulated(customers: int, count: int, seed: int, days: int = DAYS) -> Iterator[Event]:
@@ -20,8 +20,8 @@ def simulated(customers: int, count: int, seed: int, days: int = DAYS) -> Iterat
 
 
 def learned_models(settings: Settings, seed: int) -> ServingSet:
-    """Models of a backtest over a thousand other customers, so that nothing is scored by a prior."""
-    models = backtest(simulated(1_000, 1_000 * EACH, seed), make_shop(settings)).models
+    """Models of a backtest over other customers, so that nothing is scored by a prior."""
+    models = backtest(simulated(TAUGHT, TAUGHT * EACH, seed), make_shop(settings)).models
     cold = [task for task in TASKS if getattr(models, task) is None]
     if cold:
         raise RuntimeError(f"the events taught nothing about {', '.join(cold)}")

@@ -96,9 +96,9 @@ def run_worker(settings: Settings, count: int) -> tuple[Measured, Measured, Lear
 
 
 def learned(client: Any, settings: Settings) -> int:
-    """Examples of `response` and `churn` that the learner has saved; each of the latter is one of `value` too."""
-    versions = client.hmget(Keys(settings.prefix).models, "response", "churn")
-    return sum(int(version or 0) for version in versions)
+    """Examples of labels in the learner's last report, which is at most some seconds old."""
+    report = client.hget(Keys(settings.prefix).learner(0), "report")
+    return sum(task["examples"] for task in json.loads(report or "{}").get("tasks", {}).values())
 
 
 def caught_up(client: Any, settings: Settings) -> bool:

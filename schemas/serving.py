@@ -68,7 +68,7 @@ class LifetimeModel(Struct, frozen=True, kw_only=True):
     """A buy-till-you-die model for one target within `days`: see `models/lifetimes/serve.py`.
 
     `churn` is the probability of no purchase, link `logit`; `value` the expected spend in currency
-    units and `purchases` their expected number, link `log1p`, both times `factor`. `features` are
+    units and `purchases` their expected number, link `log1p`. `features` are
     the columns, in this order. `prior` answers for who never bought. `intercept` is where
     explanations start: the linear predictor of the typical customer.
     """
@@ -80,7 +80,6 @@ class LifetimeModel(Struct, frozen=True, kw_only=True):
     prior: Annotated[float, Meta(ge=0)]
     lifetimes: Lifetimes
     link: Link
-    factor: Annotated[float, Meta(gt=0)] = 1.0
     intercept: float = 0.0
     cap: float = 1e9
     features: tuple[str, ...] = ("recency_days", "orders", "spend", "tenure_days")
@@ -88,7 +87,7 @@ class LifetimeModel(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse numbers that JSON cannot carry."""
-        if not all(map(math.isfinite, (self.factor, self.intercept, self.prior, self.cap))):
+        if not all(map(math.isfinite, (self.intercept, self.prior, self.cap))):
             raise ValueError(f"{self.task}: every number of a serving model must be finite")
 
 

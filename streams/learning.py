@@ -430,6 +430,8 @@ def _sales_fields(learning: Learning, series: str) -> list[str]:
         fields += ["last_day", str(outlook.last_day), "last", repr(outlook.last_e4 / E4)]
     if outlook.week is not None and outlook.week_naive is not None:
         fields += ["next_week", f"{outlook.week:.2f}", "next_week_naive", f"{outlook.week_naive:.2f}"]
+    anomaly = outlook.anomaly
+    fields += ["anomaly", "" if anomaly is None else msgspec.json.encode(anomaly).decode()]
     for horizon, ahead in outlook.horizons.items():
         forecast = {"point": ahead.point, "low": ahead.low, "high": ahead.high, "naive": ahead.naive}
         fields += [f"forecast_{horizon}", msgspec.json.encode(forecast).decode()]

@@ -49,14 +49,13 @@ def outlooks(
         nothing = np.full(len(rows), np.nan)
         risk = np.where(history.recency > RISK_DAYS, UNLIKELY / 2.0, 1.0)
         return _fields(history, ended, at, risk, np.ones(len(rows)), nothing, nothing)
-    days, factor = getattr(model, "days", 0.0), getattr(model, "factor", 1.0)
     return _fields(
         history,
         ended,
         at,
         alive(lifetimes, history),
         silence_share(lifetimes, history),
-        purchases(lifetimes, history, days) * factor,
+        purchases(lifetimes, history, getattr(model, "days", 0.0)),
         next_purchase_days(lifetimes, history),
     )
 
@@ -108,7 +107,7 @@ def stage(recency: float, orders: float, tenure: float, ended: float, here: floa
     --------
     >>> stage(3, 1, 3, 0, 0.95, 0.9), stage(20, 6, 300, 40, 0.9, 0.6), stage(80, 9, 300, 20, 0.7, 0.1)
     ('new', 'active', 'at risk')
-    >>> stage(200, 9, 300, 20, 0.1, 0.01), stage(5, 3, 500, 300, 0.9, 0.9)
+    >>> stage(200, 9, 300, 20, 0.1, 0.01), stage(5, 3, 340, 300, 0.9, 0.9)
     ('lost', 'won back')
     """
     if recency > YEAR or here < VERY_UNLIKELY or silence < VERY_RARE:

@@ -11,19 +11,19 @@ from models.lifetimes.fit import fit
 from schemas.lifetimes import Family, Lifetimes
 
 FAMILIES: Final[tuple[Family, ...]] = ("pareto_nbd", "bg_nbd")
-CAPACITY: Final = 16_000
+CAPACITY: Final = 8_000
 WIDTH: Final = 4
 FIRST: Final = 200
 """Draws before the first fit."""
 GROWTH: Final = 1.3
-EVERY: Final = 4_000
+EVERY: Final = 2_000
 """A fit comes when the draws have grown by `GROWTH`, and after so many at the latest."""
 
 
 class Draws:
-    """Histories of the latest 16,000 customers drawn at random, and what was fitted on them.
+    """Histories of the latest 8,000 customers drawn at random, and what was fitted on them.
 
-    Bounded: four 32-bit floats a draw, 256 KB. Plain data in `state`, and back, it has the same future.
+    Bounded: four 32-bit floats a draw, 128 KB. Plain data in `state`, and back, it has the same future.
     """
 
     def __init__(self) -> None:

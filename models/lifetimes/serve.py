@@ -36,7 +36,7 @@ def score_lifetimes(model: LifetimeModel, x: NDArray[Any]) -> tuple[Array, Array
         z, sign = log(none) - log1p(-none), -1.0
     else:
         total = alive + rate + stays + (order if model.target == "value" else 0.0)
-        z, sign = log1p(exp(total) * model.factor), 1.0
+        z, sign = log1p(exp(total)), 1.0
     count = log(model.lifetimes.r + np.maximum(customers.orders - 1.0, 0.0))
     found = np.stack([alive, count, order if model.target == "value" else np.zeros_like(z), rate - count + stays], 1)
     bought = customers.orders > 0.5

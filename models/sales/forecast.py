@@ -36,7 +36,7 @@ class Forecaster(Struct):
     def learn_one(self, day: int, revenue: float) -> None:
         """Learn an open day's revenue, in currency units."""
         w = weekday(day)
-        self._learn_level(w, max(revenue, 0.0))  # before `recent` knows the day: it must not vouch for itself
+        self._learn_level(w, self.calm(day, revenue))  # before `recent` knows the day: it must not vouch for itself
         self.recent.append(revenue)
         if len(self.recent) > RECENT:
             del self.recent[0]
@@ -44,10 +44,14 @@ class Forecaster(Struct):
         self.days += 1
         self.seen[w] += 1
 
-    def _learn_level(self, w: int, revenue: float) -> None:
+    def calm(self, day: int, revenue: float) -> float:
+        """Return what is learned of a day's revenue: at least zero, at most a few times what is usual."""
         usual = max(self.level, self.moving_average())  # the average lets a series that was silent come back
+        revenue = max(revenue, 0.0)
+        return min(revenue, SPIKE * usual * self.index[weekday(day)]) if usual > 0 else revenue
+
+    def _learn_level(self, w: int, calm: float) -> None:
         index = self.index[w]
-        calm = min(revenue, SPIKE * usual * index) if usual > 0 else revenue
         if self.level > 0:
             # Young indices stay near 1: the prior weighs as much as two weeks.
             rate = max(INDEX_RATE, 1 / (self.seen[w] + 3))

@@ -1,14 +1,18 @@
 """How good forecasts were: each is kept as it was made, and judged when its day is over."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, field
 
 from models.sales.conformal import MISS, Conformal
+from models.sales.contest import Contest
+
+ANOMALIES: Final = 10
+"""Kept of each series and horizon, the latest."""
 
 
 class Forecast(Struct):
-    """One day's forecast as made at its origin. Amounts in currency units.
+    """One day's forecast as made at its origin. Amounts in currency units. `entrants` are everybody's own points.
 
     `scale` is what residuals are relative to; `low` and `high` are None while the interval is cold.
     """
@@ -20,6 +24,7 @@ class Forecast(Struct):
     high: float | None
     seasonal_naive: float
     moving_average: float
+    entrants: dict[str, float] = {}
 
 
 class Tally(Struct):
@@ -35,12 +40,19 @@ class Tally(Struct):
     covered: int = 0
     winkler: float = 0.0
     interval_actual: float = 0.0
+    squares: float = 0.0
+
+    @property
+    def variance(self) -> float:
+        """Mean squared error of the forecasts so far; 0 before any."""
+        return self.squares / self.n if self.n else 0.0
 
     def add(self, forecast: Forecast, actual: float, week_before: float) -> bool | None:
         """Judge one forecast. Returns whether its interval held; None where it had none."""
         self.n += 1
         self.actual += abs(actual)
         self.error += abs(actual - forecast.point)
+        self.squares += (actual - forecast.point) ** 2
         self.naive_error += abs(actual - forecast.seasonal_naive)
         self.average_error += abs(actual - forecast.moving_average)
         self.step += abs(actual - week_before)
@@ -75,6 +87,15 @@ def _over(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
 
 
+class Anomaly(Struct, frozen=True):
+    """A day whose sales left the 80 % interval; amounts in currency units."""
+
+    day: int
+    actual: float
+    low: float
+    high: float
+
+
 class Track(Struct):
     """One horizon of one series: forecasts whose day is not over (at most `horizon`), interval, tally."""
 
@@ -82,6 +103,9 @@ class Track(Struct):
     pending: list[Forecast] = field(default_factory=list)
     conformal: Conformal = field(default_factory=Conformal)
     tally: Tally = field(default_factory=Tally)
+    contest: Contest = field(default_factory=Contest)
+    anomalies: list[Anomaly] = field(default_factory=list)
+    seen_anomalies: int = 0
 
     def take(self, day: int) -> Forecast | None:
         """Remove and return the forecast of `day`, and drop any older one."""
@@ -89,8 +113,25 @@ class Track(Struct):
             del self.pending[0]
         return self.pending.pop(0) if self.pending and self.pending[0].day == day else None
 
+    def report(self) -> dict[str, Any]:
+        """Return the figures of this horizon; see `SalesBook.report`."""
+        found = self.tally.report()
+        n, step = self.tally.n, self.tally.step
+        errors = self.contest.errors
+        found["champion"] = self.contest.champion
+        found["entrants"] = {name: {"mase": error / step} for name, error in errors.items()} if n and step else {}
+        found["promotions"] = self.contest.log
+        found["anomalies"] = self.seen_anomalies
+        return found
+
     def judge(self, forecast: Forecast, actual: float, week_before: float) -> None:
         """Test, then train the interval. A forecast of a closed day has no scale: it is judged, not learned."""
         covered = self.tally.add(forecast, actual, week_before)
+        if covered is False and forecast.low is not None and forecast.high is not None:
+            self.anomalies.append(Anomaly(forecast.day, actual, forecast.low, forecast.high))
+            del self.anomalies[:-ANOMALIES]
+            self.seen_anomalies += 1
+        if forecast.entrants:
+            self.contest.judge(forecast.day, forecast.entrants, actual)
         if forecast.scale > 0:
             self.conformal.learn_one((actual - forecast.point) / forecast.scale, covered)

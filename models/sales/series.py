@@ -2,17 +2,22 @@
 
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct, field
 
 from models.sales.calendar import WEEK, Calendar, weekday
+from models.sales.contest import FIRST
+from models.sales.entrants import Entrants
 from models.sales.forecast import Forecaster
-from models.sales.judge import Forecast, Track
+from models.sales.judge import Anomaly, Forecast, Track
+from models.sales.reconcile import reconcile
 
 ALL: Final = "all"
 OTHER: Final = "other"
 HORIZONS: Final = (1, 7, 14)
 E4: Final = 10_000
 """Amounts are kept in integers of 1/10,000 of the currency unit, so that totals are exact."""
+PART: Final = "category:"
 WARM_DAYS: Final = 14
 """Open days learned before a series is forecast and judged."""
 MAX_WAITING: Final = 400
@@ -49,6 +54,7 @@ class Outlook(Struct, frozen=True):
     horizons: dict[int, Ahead]
     week: float | None
     week_naive: float | None
+    anomaly: Anomaly | None = None
 
 
 class Series(Struct):
@@ -60,6 +66,7 @@ class Series(Struct):
     last_e4: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
     forecaster: Forecaster = field(default_factory=Forecaster)
+    entrants: Entrants = field(default_factory=Entrants)
     tracks: list[Track] = field(default_factory=lambda: [Track(h) for h in HORIZONS])
 
     def add(self, day: int, amount_e4: int, in_time: bool) -> None:
@@ -80,6 +87,7 @@ class Series(Struct):
             for track, forecast in zip(self.tracks, due, strict=True):
                 if forecast is not None and week_before is not None:
                     track.judge(forecast, actual, week_before)
+            self.entrants.learn_one(day, self.forecaster.calm(day, actual))
             self.forecaster.learn_one(day, actual)
         if self.forecaster.days >= WARM_DAYS:
             for track in self.tracks:
@@ -90,10 +98,16 @@ class Series(Struct):
         if calendar.is_closed(day):
             return Forecast(day, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         model = self.forecaster
-        point = model.forecast(day)
+        points = {FIRST: model.forecast(day)} | self.entrants.forecasts(day, track.horizon)
+        point = track.contest.point(points)
         scale = max(point, SCALE_FLOOR * model.level)
         low, high = track.conformal.interval(point, scale) or (None, None)
-        return Forecast(day, point, scale, low, high, model.seasonal_naive(day), model.moving_average())
+        return Forecast(day, point, scale, low, high, model.seasonal_naive(day), model.moving_average(), points)
+
+    def made(self, track: Track, day: int, calendar: Calendar) -> Forecast:
+        """Return the forecast of `day` as it was made, and made to add up; a new one where there is none."""
+        newest = track.pending[-1] if track.pending else None
+        return newest if newest is not None and newest.day == day else self.ahead(track, day, calendar)
 
     def absorb(self, gone: "Series") -> None:
         """Take over what a series that is no longer kept has sold, so that no amount is lost."""
@@ -181,10 +195,33 @@ class SalesBook(Struct):
         for series in self.series.values():
             series.close(day, self.calendar, is_open)
             series.activity *= FADE
+        for place in range(len(HORIZONS)):
+            self._add_up([series.tracks[place] for series in self._tree()], day)
         if self.candidates:
             for name in self.candidates:
                 self.candidates[name] *= FADE
             self._take_over()
+
+    def _tree(self) -> list[Series]:
+        """Return the whole and its parts, every amount in one: the categories, and what is in no series."""
+        parts = [series for name, series in self.series.items() if name.startswith(PART) or name == OTHER]
+        return [self.series[ALL], *parts] if parts and ALL in self.series else []
+
+    @staticmethod
+    def _add_up(tracks: list[Track], day: int) -> None:
+        """Make the forecasts from `day` add up: points and bounds of a series move together."""
+        fresh = [(track, track.pending[-1]) for track in tracks if track.pending]
+        if len(fresh) < 3 or len(fresh) != len(tracks) or fresh[0][1].day != day + tracks[0].horizon:
+            return
+        (whole, top), *parts = fresh
+        points = [forecast.point for _, forecast in parts]
+        errors = [track.tally.variance for track, _ in parts]
+        wanted, shares = reconcile(top.point, points, whole.tally.variance, errors)
+        for (track, forecast), point in zip(fresh, [wanted, *shares], strict=True):
+            move = point - forecast.point
+            low = None if forecast.low is None else forecast.low + move
+            high = None if forecast.high is None else forecast.high + move
+            track.pending[-1] = msgspec.structs.replace(forecast, point=point, low=low, high=high)
 
     def _take_over(self) -> None:
         """Keep the busiest candidate in place of the quietest series, if it is clearly busier."""
@@ -206,10 +243,12 @@ class SalesBook(Struct):
             last = None if self.next_day is None else self.next_day - 1
             return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, {}, None, None)
         last = self.next_day - 1
-        horizons = {t.horizon: _shown(kept.ahead(t, last + t.horizon, self.calendar)) for t in kept.tracks}
+        horizons = {t.horizon: _shown(kept.made(t, last + t.horizon, self.calendar)) for t in kept.tracks}
         week = [kept.ahead(kept.tracks[0], last + h, self.calendar) for h in range(1, WEEK + 1)]
         point, naive = sum(f.point for f in week), sum(f.seasonal_naive for f in week)
-        return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, horizons, point, naive)
+        seen = kept.tracks[0].anomalies
+        anomaly = seen[-1] if seen and seen[-1].day == last else None
+        return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, horizons, point, naive, anomaly)
 
     def report(self, series: str) -> dict[int, dict[str, Any]]:
         """How good the forecasts of a series were, by horizon in days, over all judged days.
@@ -231,7 +270,7 @@ class SalesBook(Struct):
         KeyError
             The series is not kept.
         """
-        return {track.horizon: track.tally.report() for track in self.series[series].tracks}
+        return {track.horizon: track.report() for track in self.series[series].tracks}
 
 
 def _shown(forecast: Forecast) -> Ahead:

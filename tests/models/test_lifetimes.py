@@ -171,9 +171,7 @@ def serving(target, family="pareto_nbd"):
     model = msgspec.structs.replace(MODEL, family=family, **({"s": 0.8, "beta": 2.5} if family == "bg_nbd" else {}))
     link = "logit" if target == "churn" else "log1p"
     return with_intercept(
-        LifetimeModel(
-            task=target, version="1", target=target, days=90.0, prior=0.4, lifetimes=model, link=link, factor=1.1
-        )
+        LifetimeModel(task=target, version="1", target=target, days=90.0, prior=0.4, lifetimes=model, link=link)
     )
 
 
@@ -245,18 +243,6 @@ def test_prepared_or_not_an_entrant_answers_the_same_bits():
         assert plain.score_one(x) == prepared.score_one(x)
         plain.learn_one(x, number % 7)
         prepared.learn_one(x, number % 7)
-
-
-def test_a_level_that_is_wrong_is_corrected_and_no_further_than_twofold():
-    entrant = LifetimeEntrant("value", 90.0, 0.0, MODEL)
-    x = dict(zip(("recency_days", "orders", "spend", "tenure_days"), features([(3, 4, 400, 90)])[0], strict=True))
-    first = entrant.score_one(x)
-    for _ in range(3_000):
-        entrant.learn_one(x, 1.3 * first)
-    assert entrant.score_one(x) == pytest.approx(1.3 * first, rel=0.01)
-    for _ in range(9_000):
-        entrant.learn_one(x, 50.0 * first)
-    assert entrant.score_one(x) == pytest.approx(2.0 * first)
 
 
 def test_a_restored_entrant_has_the_same_future():

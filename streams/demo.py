@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import redis
 from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -22,7 +21,9 @@ from streams.demo_report import build_report, places
 from streams.embedded import services
 from streams.errors import Unavailable
 from streams.kafka.producer import send
+from streams.kafka.security import for_python
 from streams.kafka.topics import ensure_topics
+from streams.redis.client import reader
 from streams.redis.keys import Keys
 from streams.replay import online_retail
 from streams.settings import Settings, load_settings
@@ -73,7 +74,7 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
             broker=running.broker, redis=running.redis, timezone="Europe/London", clock="events",
             idle_after_seconds=2.0, data=data, prefix=given.prefix, partitions=given.partitions,
         )  # fmt: skip
-        ensure_topics(running.broker, settings.prefix, settings.partitions)
+        ensure_topics(settings.kafka, settings.prefix, settings.partitions)
         logs = [data / "scoring.log", data / "learning.log"]
         workers = [
             stack.enter_context(worker(settings, only, log))
@@ -104,10 +105,10 @@ def _replay(
     with Progress(*columns, console=err) as progress:
         sending = progress.add_task("sent", total=28_977 if limit is None else None)
         scoring = progress.add_task("scored", total=None)
-        broker, prefix = settings.given("broker"), settings.prefix
+        broker, prefix = settings.kafka, settings.prefix
         sent = send(online_retail.events(account, limit), broker, prefix, lambda n: progress.advance(sending, n))
         progress.update(scoring, total=sent)
-        with redis.Redis.from_url(settings.given("redis")) as client:
+        with reader(settings) as client:
             _await(lambda: _scored(client, settings, progress, scoring) >= sent, workers, logs)
             scored = time.time()
             _await(lambda: _learned(client, settings), workers, logs)
@@ -144,7 +145,7 @@ def _learned(client: Any, settings: Settings) -> bool:
     keys = Keys(settings.prefix)
     if any(client.hlen(keys.outbox(number)) for number in range(settings.partitions)):
         return False
-    consumer = KafkaConsumer(bootstrap_servers=settings.given("broker"))
+    consumer = KafkaConsumer(**for_python(settings.kafka))
     try:
         tp = TopicPartition(f"{settings.prefix}examples", 0)
         end = consumer.end_offsets([tp])[tp]

@@ -5,10 +5,10 @@ from typing import Any
 from urllib.request import urlopen
 
 import msgspec
-import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.commit import Place
+from streams.redis.client import reader
 from streams.redis.keys import Keys
 from streams.report import put_together
 from streams.settings import Settings
@@ -33,7 +33,7 @@ def build_report(settings: Settings, seconds: float, metrics: str | None) -> dic
     """
     keys = Keys(settings.prefix)
     names: Counter[str] = Counter()
-    with redis.Redis.from_url(settings.given("redis")) as client:
+    with reader(settings) as client:
         learned = client.hget(keys.learner(0), "report")
         found = places(client, settings)
         present = {

@@ -104,7 +104,7 @@ class LearningAgent:
         self._take_script = self.client.register_script(TAKE)
         self._write_script = self.client.register_script(WRITE)
         self.topic = f"{settings.prefix}examples"
-        broker = settings.given("broker")
+        broker = settings.kafka
         name = f"{settings.prefix}streamscore-learning"
         self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-learning"), self.given, self.assigned)
         source = self.app.topic(

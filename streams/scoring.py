@@ -56,7 +56,7 @@ class Scoring:
         self.retaking: dict[int, asyncio.Task[None]] = {}
         self.stood: dict[int, dict[TP, int]] = {}
         self.seeking = asyncio.Lock()
-        broker = settings.given("broker")
+        broker = settings.kafka
         name = f"{settings.prefix}streamscore-scoring"
         self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-scoring"), self.given, self.assigned)
         self.relay, self.logs = Relay(broker, settings.prefix), Logs(broker)

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from models.policy import DAY, Policy
 from streams.errors import Misconfigured
+from streams.kafka.security import Broker, Login, Mechanism
 
 FILE = "STREAMSCORE_CONFIG"
 """Names the TOML file."""
@@ -21,7 +22,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STREAMSCORE_", extra="forbid", frozen=True)
 
     broker: str | None = None
-    redis: str | None = None
+    kafka_tls: bool = False
+    kafka_ca: Path | None = None
+    kafka_user: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_mechanism: Mechanism = "SCRAM-SHA-512"
+    redis: Annotated[str | None, Field(repr=False)] = None
+    redis_user: str | None = None
+    redis_password: SecretStr | None = None
+    redis_ca: Path | None = None
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=64)] = ""
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9108
@@ -69,6 +78,16 @@ class Settings(BaseSettings):
                 raise Misconfigured(f"{FILE}: there is no file {file}")
             sources.append(TomlConfigSettingsSource(settings_cls, Path(file)))
         return tuple(sources)
+
+    @property
+    def kafka(self) -> Broker:
+        """Where Kafka is, and how to connect. Raises `Misconfigured`."""
+        if (self.kafka_user is None) != (self.kafka_password is None):
+            raise Misconfigured("STREAMSCORE_KAFKA_USER and STREAMSCORE_KAFKA_PASSWORD are set together or not at all")
+        login = None
+        if self.kafka_user is not None and self.kafka_password is not None:
+            login = Login(self.kafka_user, self.kafka_password, self.kafka_mechanism)
+        return Broker(self.given("broker"), tls=self.kafka_tls, ca=self.kafka_ca, login=login)
 
     @property
     def policy(self) -> Policy:

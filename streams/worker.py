@@ -16,7 +16,7 @@ from streams.kafka.reach import reach as reach_kafka
 from streams.kafka.topics import ensure_topics
 from streams.learning import LearningAgent
 from streams.metrics import Metrics, Only
-from streams.redis.client import Server, check_settings, connect
+from streams.redis.client import Server, check_settings, connect, login
 from streams.redis.client import reach as reach_redis
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
@@ -51,7 +51,7 @@ class Worker:
         self.error: BaseException | None = None
         self.metrics = Metrics(only)
         server = Server()
-        self.client = connect(settings.given("redis"), server)
+        self.client = connect(settings.given("redis"), server, **login(settings))
         keys = Keys(settings.prefix)
         ledger = RedisLedger(self.client, keys, server)
         self.scoring: Scoring | None = None
@@ -72,7 +72,7 @@ class Worker:
     async def missing(self) -> dict[str, list[str]]:
         """Return what keeps the worker from being ready, by part; within `PATIENCE` even if nothing answers."""
         redis_words, kafka_words = await asyncio.gather(
-            reach_redis(self.client, PATIENCE), reach_kafka(self.settings.given("broker"), PATIENCE)
+            reach_redis(self.client, PATIENCE), reach_kafka(self.settings.kafka, PATIENCE)
         )
         parts = {"redis": [redis_words] if redis_words else [], "kafka": [kafka_words] if kafka_words else []}
         if self.scoring is not None:
@@ -100,7 +100,7 @@ class Worker:
         for warning in await check_settings(self.client):
             logger.warning("%s", warning)
         made = await asyncio.to_thread(
-            ensure_topics, self.settings.given("broker"), self.settings.prefix, self.settings.partitions
+            ensure_topics, self.settings.kafka, self.settings.prefix, self.settings.partitions
         )
         if made:
             logger.info("Made the topics %s", ", ".join(made))

@@ -6,7 +6,6 @@ import msgspec
 import typer
 
 from streams.cli.app import app, end, out
-from streams.errors import Unavailable
 from streams.settings import load_settings
 
 
@@ -16,20 +15,16 @@ def brand(name: str, json: Annotated[bool, typer.Option("--json", help="For a pr
 
     Ends with 1 if the brand is not known.
     """
-    import redis
-
+    from streams.redis.client import reader, redis_errors
     from streams.redis.keys import Keys
     from streams.summary import show_brand
 
     settings = load_settings()
     keys = Keys(settings.prefix)
-    try:
-        with redis.Redis.from_url(settings.given("redis"), decode_responses=True) as client:
-            known: set[str] = client.smembers(keys.brands)
-            named = sorted(one for one in known if name in (one, one.partition(":")[2]))
-            hashes: list[dict[str, str]] = [client.hgetall(keys.brand(one)) for one in named]
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable(f"redis: {error}") from None
+    with redis_errors(), reader(settings, text=True) as client:
+        known: set[str] = client.smembers(keys.brands)
+        named = sorted(one for one in known if name in (one, one.partition(":")[2]))
+        hashes: list[dict[str, str]] = [client.hgetall(keys.brand(one)) for one in named]
     if not named:
         end(1, f"brand {name} is not known")
     found = {one: _values(fields) for one, fields in zip(named, hashes, strict=True)}

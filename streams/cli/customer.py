@@ -6,24 +6,19 @@ import msgspec
 import typer
 
 from streams.cli.app import app, end, out
-from streams.errors import Unavailable
 from streams.settings import load_settings
 
 
 @app.command()
 def customer(customer_id: str, json: Annotated[bool, typer.Option("--json", help="For a program.")] = False) -> None:
     """Show one customer's scores and why. Ends with 1 if the customer is not known."""
-    import redis
-
+    from streams.redis.client import reader, redis_errors
     from streams.redis.keys import Keys
     from streams.summary import show_customer
 
     settings = load_settings()
-    try:
-        with redis.Redis.from_url(settings.given("redis"), decode_responses=True) as client:
-            found: dict[str, str] = client.hgetall(Keys(settings.prefix).customer(customer_id))
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable(f"redis: {error}") from None
+    with redis_errors(), reader(settings, text=True) as client:
+        found: dict[str, str] = client.hgetall(Keys(settings.prefix).customer(customer_id))
     if not found:
         end(1, f"customer {customer_id} is not known")
     if json:

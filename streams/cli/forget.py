@@ -24,5 +24,5 @@ def forget(customer_id: str) -> None:
         decode("customers", encode(event))
     except Poison as poison:
         end(1, str(poison))
-    send([event], settings.given("broker"), settings.prefix)
+    send([event], settings.kafka, settings.prefix)
     out.print(f"{customer_id} will be erased when the event's turn comes", highlight=False)

@@ -140,7 +140,7 @@ def _to_kafka() -> Callable[[Iterator[Any], Callable[[int], None]], int]:
     from streams.kafka.topics import ensure_topics
 
     settings = load_settings()
-    broker = settings.given("broker")
+    broker = settings.kafka
     ensure_topics(broker, settings.prefix, settings.partitions)
     return lambda events, progress: send(events, broker, settings.prefix, progress)
 

@@ -98,7 +98,7 @@ def topics() -> None:
     from streams.kafka.topics import ensure_topics
 
     settings = load_settings()
-    made = ensure_topics(settings.given("broker"), settings.prefix, settings.partitions)
+    made = ensure_topics(settings.kafka, settings.prefix, settings.partitions)
     out.print("\n".join(f"made {name}" for name in made) or "all topics are there")
 
 

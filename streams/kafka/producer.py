@@ -15,6 +15,7 @@ from models.partition import partition_of
 from schemas.codec import encode, key_of, topic_of
 from schemas.events import Event
 from streams.errors import Misconfigured, Unavailable
+from streams.kafka.security import for_librdkafka, for_python
 from streams.ledger import Entry
 
 EVERY: Final = 500
@@ -48,7 +49,7 @@ def send(events: Iterable[Event], broker: str, prefix: str = "", progress: Calla
         if error is not None and not failed:
             failed.append(f"{message.topic()} {message.key()!r}: {error.str()}")
 
-    producer = Producer({"bootstrap.servers": broker, "acks": "all", "enable.idempotence": True, "linger.ms": 5})
+    producer = Producer({**for_librdkafka(broker), "acks": "all", "enable.idempotence": True, "linger.ms": 5})
     counts: dict[str, int] = {}
     sent = 0
     for event in events:
@@ -80,7 +81,7 @@ def send(events: Iterable[Event], broker: str, prefix: str = "", progress: Calla
 
 def _send_slowly(events: Iterable[Event], broker: str, prefix: str, progress: Callable[[int], None] | None) -> int:
     try:
-        producer = kafka.KafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=5)
+        producer = kafka.KafkaProducer(**for_python(broker), acks="all", linger_ms=5)
     except KafkaError as error:
         raise Unavailable(f"kafka: {error}") from error
     sent, waiting = 0, []
@@ -113,7 +114,7 @@ class Relay:
     def __init__(self, broker: str, prefix: str) -> None:
         self.prefix = prefix
         self.producer = aiokafka.AIOKafkaProducer(
-            bootstrap_servers=broker, acks="all", enable_idempotence=True, max_request_size=2_100_000
+            **for_python(broker), acks="all", enable_idempotence=True, max_request_size=2_100_000
         )
 
     async def start(self) -> None:

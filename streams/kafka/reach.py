@@ -6,6 +6,8 @@ from contextlib import suppress
 import aiokafka.errors
 from aiokafka.client import AIOKafkaClient
 
+from streams.kafka.security import for_python
+
 
 async def reach(broker: str, seconds: float) -> str | None:
     """Ask for the cluster's metadata.
@@ -15,7 +17,7 @@ async def reach(broker: str, seconds: float) -> str | None:
     str or None
         Why there was no answer within `seconds`, in words; None if there was one.
     """
-    client = AIOKafkaClient(bootstrap_servers=broker, request_timeout_ms=int(seconds * 1_000))
+    client = AIOKafkaClient(**for_python(broker), request_timeout_ms=int(seconds * 1_000))
     try:
         await asyncio.wait_for(client.bootstrap(), seconds)
     except TimeoutError:

@@ -8,6 +8,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from schemas.codec import INPUT_TOPICS
 from streams.errors import Misconfigured, Unavailable
+from streams.kafka.security import for_python
 
 FOREVER: Final = {"retention.ms": "-1", "retention.bytes": "-1"}
 """To learn again from Kafka, it must still be there."""
@@ -35,7 +36,7 @@ def ensure_topics(broker: str, prefix: str, partitions: int, replication: int = 
         "dead-letters": (1, TWICE),
     }
     try:
-        admin = KafkaAdminClient(bootstrap_servers=broker)
+        admin = KafkaAdminClient(**for_python(broker))
         try:
             there = set(admin.list_topics())
             made = [name for name in wanted if prefix + name not in there]

@@ -16,6 +16,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.transports import SchedulingStrategyT
 
+from streams.kafka.security import for_faust
+
 FETCH_WAIT_MS = 50
 """Faust waits 1500: a drained partition then waits behind the one fetch in flight a broker."""
 SESSION_SECONDS = 7
@@ -247,7 +249,7 @@ def make_app(name: str, broker: str, folder: str, given: Given, assigned: Assign
     Path(folder).mkdir(parents=True, exist_ok=True)
     app = ChunkedApp(
         name,
-        broker=f"kafka://{broker}",
+        **for_faust(broker),
         store="memory://",
         datadir=folder,
         topic_disable_leader=True,

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from streams.errors import Misconfigured, Unavailable
+from streams.settings import Settings
 
 _AWAY: Final = re.compile("(?:^|: -)(OOM|READONLY|LOADING|NOREPLICAS|MISCONF|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN) ")
 """What passes by itself, as the error begins; from inside a script of Redis 6 after `: -`."""
@@ -59,8 +60,36 @@ class Server:
             raise redis.ConnectionError("it was restarted, or another server answers: start anew from what it has")
 
 
-def connect(url: str, server: Server | None = None) -> redis.asyncio.Redis:
-    """Make a client that never repeats a command by itself: a repeated commit would be fenced by its own head."""
+def login(settings: Settings) -> dict[str, Any]:
+    """Return what a client is told beside the URL. Raises `Misconfigured`."""
+    secured = settings.given("redis").startswith("rediss://")
+    if settings.redis_ca is not None and not secured:
+        raise Misconfigured("STREAMSCORE_REDIS_CA is for a URL that begins with rediss://")
+    if settings.redis_ca is not None and not settings.redis_ca.is_file():
+        raise Misconfigured(f"STREAMSCORE_REDIS_CA: there is no file {settings.redis_ca}")
+    told: dict[str, Any] = {}
+    if settings.redis_ca is not None:
+        told["ssl_ca_certs"] = str(settings.redis_ca)
+    if settings.redis_user is not None:
+        told["username"] = settings.redis_user
+    if settings.redis_password is not None:
+        told["password"] = settings.redis_password.get_secret_value()
+    return told
+
+
+def reader(settings: Settings, *, text: bool = False) -> redis.Redis:
+    """Make a client for a command that looks something up; `text` answers str. Raises `Misconfigured`."""
+    try:
+        return redis.Redis.from_url(settings.given("redis"), decode_responses=text, **login(settings))
+    except ValueError as error:
+        raise Misconfigured(f"STREAMSCORE_REDIS: {error}") from None
+
+
+def connect(url: str, server: Server | None = None, **told: Any) -> redis.asyncio.Redis:
+    """Make a client that never repeats a command by itself: a repeated commit would be fenced by its own head.
+
+    `told` is what `login` returns.
+    """
     try:
         return redis.asyncio.Redis.from_url(
             url,
@@ -68,6 +97,7 @@ def connect(url: str, server: Server | None = None) -> redis.asyncio.Redis:
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             redis_connect_func=(server or Server()).greet,
+            **told,
         )
     except ValueError as error:
         raise Misconfigured(f"STREAMSCORE_REDIS: {error}") from None
@@ -78,11 +108,17 @@ def redis_errors() -> Iterator[None]:
     """Turn what may pass into `Unavailable`. Anything else stays what it is."""
     try:
         yield
+    except redis.exceptions.AuthenticationError as error:
+        raise Misconfigured(f"redis: {error}; see STREAMSCORE_REDIS_USER and STREAMSCORE_REDIS_PASSWORD") from error
+    except redis.exceptions.NoPermissionError as error:
+        raise Misconfigured(f"redis: {error}; docs/security.md has what a user must be allowed") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise Unavailable(f"redis: {error}") from error
     except redis.ResponseError as error:
         if isinstance(error, _PASSES) or _AWAY.search(str(error)):
             raise Unavailable(f"redis: {error}") from error
+        if str(error).startswith("ACL failure"):
+            raise Misconfigured(f"redis: {error}; docs/security.md has what a user must be allowed") from error
         if str(error).startswith("WRONGTYPE"):
             raise Misconfigured(f"redis: {error}; give one of the two another prefix") from error
         raise

@@ -21,6 +21,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+quality: $(READY)
+	$(BIN)/streamscore quality $(if $(DATA),--data $(DATA)) $(ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """All that is learned, as one function of the examples in their order."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ from models.customers.features import NATURAL, unpack
 from models.league.baselines import Persistence, RunningMean
 from models.league.contract import Learner
 from models.league.fallback import persistence
-from models.league.league import League, amount_league, binary_league
+from models.league.labels import LabelLeague
+from models.league.league import League, amount_league
 from models.lifetimes.draws import FAMILIES, Draws
 from models.lifetimes.entrant import LifetimeEntrant, Target
 from models.policy import Policy
@@ -47,9 +48,10 @@ class Learning:
     def __init__(self, policy: Policy, judge_from: float = -math.inf) -> None:
         self.policy, self.judge_from = policy, judge_from
         self.asked: dict[Opened, list[dict[str, float]]] = {}
+        self.asks = False
         self.leagues: dict[str, League] = {
-            "response": binary_league("response", PRIORS["response"]),
-            "churn": binary_league("churn", PRIORS["churn"], rule="recency_days"),
+            "response": LabelLeague("response", PRIORS["response"]),
+            "churn": LabelLeague("churn", PRIORS["churn"], rule="recency_days"),
             "value": amount_league("value", PRIORS["value"], persists=LAST_WINDOW),
             "purchases": self._purchases(),
         }
@@ -137,6 +139,7 @@ class Learning:
 
     def ask(self, some: Sequence[Opened]) -> None:
         """Ask every entrant at the decision, for `take` to judge when the outcome comes. Of a backtest alone."""
+        self.asks = True
         seen = {task: [unpack(one.features, NAMES[task]) for one in some if one.task == task] for task in self.leagues}
         seen["purchases"] = seen["churn"]
         for task, rows in seen.items():
@@ -247,6 +250,8 @@ class Learning:
 
     def _task(self, league: League) -> dict[str, Any]:
         report = league.report()
+        if isinstance(league, LabelLeague):
+            return self._labels(league.champion_name, report)
         served = report.pop("served")
         name = league.champion_name
         if league.task == "value":
@@ -257,6 +262,18 @@ class Learning:
             "models": {name: served | {"microseconds_per_example": None}},
             "just_before_learning": fresh,
         }
+
+    def _labels(self, champion: str, report: dict[str, Any]) -> dict[str, Any]:
+        """In a backtest all were asked at the decision; live only who served, the others just before learning."""
+        if not self.asks:
+            report["models"][champion] |= report["served"]
+        others = "at the decision" if self.asks else "just before learning"
+        return report | {"judged": {champion: "at the decision", "others": others}}
+
+    def time_with(self, clock: Callable[[], float]) -> None:
+        """Measure what each entrant's learning takes, for the report alone."""
+        for league in self.leagues.values():
+            league.clock = clock
 
     def state(self) -> dict[str, Any]:
         """River objects and plain data, for `freeze`."""
@@ -274,7 +291,10 @@ class Learning:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what `state` was taken of; the future is the same, to the bit."""
-        self.leagues = {task: League.restore(kept) for task, kept in state["leagues"].items()}
+        self.leagues |= {
+            task: (LabelLeague if "learners" in kept else League).restore(kept)
+            for task, kept in state["leagues"].items()
+        }
         self.clusters, self.draws = Clusters.restore(state["clusters"]), Draws.restore(state["draws"])
         self.members, self.shards = state["members"], state["shards"]
         self.movements, (self.kept, self.drawn_again) = state["movements"], state["kept"]

@@ -16,7 +16,7 @@ TOPS = 2
 _UNIT = 10_000  # explanations have four decimals
 
 
-def score_matrix(model: ServingModel, x: NDArray[Any]) -> tuple[Array, Array]:
+def score_matrix(model: LinearModel | LifetimeModel, x: NDArray[Any]) -> tuple[Array, Array]:
     """Linear predictors and what each feature adds to them.
 
     Columns are added up one by one, in the model's order. A matrix product would change its last
@@ -81,6 +81,8 @@ def score_pairs(
         for asked in (wanted, np.where(np.isin(wanted, known), -1, wanted & KIND)):
             place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
             found = np.flatnonzero(known[place] == asked)
+            if asked is not wanted:  # several rare values of a kind count once
+                found = found[np.unique(np.array(rows)[found] * (KIND + 1) + asked[found], return_index=True)[1]]
             at = place[found]
             mean, scale = np.array(model.key_mean)[at], np.array(model.key_scale)[at]
             scaled = np.clip((np.array(values)[found] - mean) / scale, -model.clip, model.clip)

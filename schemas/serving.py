@@ -91,7 +91,80 @@ class LifetimeModel(Struct, frozen=True, kw_only=True):
             raise ValueError(f"{self.task}: every number of a serving model must be finite")
 
 
-ServingModel = LinearModel | LifetimeModel
+class TreesModel(Struct, frozen=True, kw_only=True):
+    """Oblivious trees, each asking `depth` questions: is this column's value above this threshold.
+
+    Columns are `features` and then `keys`, of which those with a flag say whether the attribute is
+    there, 0 or 1, and the others are its value. Where an attribute is missing its value lies below all
+    others; `usual` stands in for those of an offer where there is none at all. `known` are the keys that
+    are known by themselves: others are rare. `columns` and `thresholds` have `depth` numbers a tree,
+    `leaves` and `shares` (training examples there) two to the power of `depth`; all leaves are whole
+    multiples of 2 ** -20, so that a score is the same to the bit in whatever order they are added. The
+    score is `offset + slope * (intercept + sum of leaves)`.
+    """
+
+    task: str
+    version: str
+    features: tuple[str, ...]
+    intercept: float
+    columns: tuple[Annotated[int, Meta(ge=0)], ...]
+    thresholds: tuple[float, ...]
+    leaves: tuple[float, ...]
+    shares: tuple[Annotated[float, Meta(ge=0)], ...]
+    depth: Annotated[int, Meta(ge=1, le=8)]
+    keys: tuple[int, ...] = ()
+    flags: tuple[bool, ...] = ()
+    usual: tuple[float, ...] = ()
+    known: tuple[int, ...] = ()
+    offset: float = 0.0
+    slope: float = 1.0
+    link: Link = "logit"
+    cap: float = 0.0
+    model: Literal["trees"] = "trees"
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together."""
+        trees, width = len(self.columns) // self.depth, len(self.features) + len(self.keys)
+        if len(self.columns) != len(self.thresholds) or len(self.columns) != trees * self.depth:
+            raise ValueError(f"{self.task}: columns and thresholds must have {self.depth} numbers a tree")
+        if not len(self.leaves) == len(self.shares) == trees * 2**self.depth:
+            raise ValueError(f"{self.task}: leaves and shares must have {2**self.depth} numbers a tree")
+        slots = sum(name.startswith("@") for name in self.features)  # of a model that is not served yet
+        fits = len(self.flags) == len(self.keys) and len(self.usual) == len(self.keys) + slots
+        if not fits or any(one >= width for one in self.columns):
+            raise ValueError(f"{self.task}: a column is asked for that is not there")
+        if not all(
+            map(
+                math.isfinite,
+                (self.intercept, self.offset, self.slope, *self.thresholds, *self.leaves, *self.shares, *self.usual),
+            )
+        ):
+            raise ValueError(f"{self.task}: every number of a serving model must be finite")
+
+
+class MixtureModel(Struct, frozen=True, kw_only=True):
+    """Several models' linear predictors, weighted: `intercept + sum(weights * z)`."""
+
+    task: str
+    version: str
+    features: tuple[str, ...]
+    intercept: float
+    weights: tuple[float, ...]
+    linear: tuple[LinearModel, ...] = ()
+    trees: tuple[TreesModel, ...] = ()
+    link: Link = "logit"
+    cap: float = 0.0
+    model: Literal["mixture"] = "mixture"
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together."""
+        if len(self.weights) != len(self.linear) + len(self.trees):
+            raise ValueError(f"{self.task}: a mixture needs one weight a member, linear ones first")
+        if not all(map(math.isfinite, (self.intercept, *self.weights))):
+            raise ValueError(f"{self.task}: every number of a serving model must be finite")
+
+
+ServingModel = LinearModel | LifetimeModel | TreesModel | MixtureModel
 
 
 class _Kind(Struct):
@@ -101,8 +174,12 @@ class _Kind(Struct):
 
 
 _KINDS: Final = msgspec.json.Decoder(_Kind)
-_LINEAR: Final = msgspec.json.Decoder(LinearModel)
-_LIFETIMES: Final = msgspec.json.Decoder(LifetimeModel)
+_DECODERS: Final[dict[str, msgspec.json.Decoder[ServingModel]]] = {
+    "linear": msgspec.json.Decoder(LinearModel),
+    "lifetimes": msgspec.json.Decoder(LifetimeModel),
+    "trees": msgspec.json.Decoder(TreesModel),
+    "mixture": msgspec.json.Decoder(MixtureModel),
+}
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -119,6 +196,7 @@ def decode_model(body: bytes) -> ServingModel:
     msgspec.DecodeError
         The bytes are no serving model; `msgspec.ValidationError` names the field.
     """
-    if _KINDS.decode(body).model == "lifetimes":
-        return _LIFETIMES.decode(body)
-    return _LINEAR.decode(body)
+    kind = _KINDS.decode(body).model
+    if kind not in _DECODERS:
+        raise msgspec.ValidationError(f"a serving model of an unknown kind: {kind!r}")
+    return _DECODERS[kind].decode(body)

@@ -35,6 +35,7 @@ class Backtest:
         self.shop = shop
         self.ledger = MemoryLedger()
         self.learning = Learning(shop.policy, judge_from)
+        self.learning.time_with(perf_counter)
         self.models = self.learning.serving()
         self.versions = self.learning.versions()
         self.seconds = 0.0

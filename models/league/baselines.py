@@ -60,6 +60,24 @@ class RunningMean(_Baseline):
         self.total += max(float(y), 0.0)
 
 
+class RecentRate(_Baseline):
+    """The rate of late: each label counts less the older it is, `memory` examples in all."""
+
+    kind = "recent_rate"
+    kept = ("rate", "memory")
+
+    def __init__(self, prior: float, memory: float) -> None:
+        self.rate, self.memory = prior, memory
+
+    def score_one(self, x: Features) -> float:  # noqa: ARG002 - the same for everybody
+        """Return the rate of late."""
+        return self.rate
+
+    def learn_one(self, x: Features, y: float) -> None:  # noqa: ARG002 - the same for everybody
+        """Move towards one label."""
+        self.rate += (bool(y) - self.rate) / self.memory
+
+
 class OneFeatureRule(_Baseline):
     """The running rate among examples alike in one feature, such as churn by recency alone.
 

@@ -1,18 +1,22 @@
 """One task's champion and the trivial answers beside it, each judged test-then-train."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Self
 
 import msgspec
 
-from models.league.baselines import OneFeatureRule, Persistence, RunningMean
+from models.league.baselines import OneFeatureRule, Persistence, RecentRate, RunningMean
+from models.league.boosted import Boosted
+from models.league.compiled import with_slots
 from models.league.contract import Features, Learner
+from models.league.dynamic import Dynamic
 from models.league.learners import Classifier, Regressor, classifier, regressor
+from models.league.margin import Fourier, Hinge
+from models.league.net import Net
 from models.league.prequential import AmountQuality, BinaryQuality
 from models.league.vocabulary import Vocabulary
 from models.lifetimes.entrant import LifetimeEntrant
-from schemas.serving import OFFER, LinearModel, ServingModel
+from schemas.serving import LinearModel, ServingModel, TreesModel
 
 Pairs = Mapping[int, float]
 """Attributes of an example: keys to values."""
@@ -23,7 +27,20 @@ Quality = BinaryQuality | AmountQuality
 _QUALITIES: Final[dict[Kind, type[Quality]]] = {"binary": BinaryQuality, "amount": AmountQuality}
 _LEARNERS: Final[dict[str, type[Learner]]] = {
     entrant.kind: entrant
-    for entrant in (Classifier, Regressor, RunningMean, OneFeatureRule, Persistence, LifetimeEntrant)
+    for entrant in (
+        Classifier,
+        Regressor,
+        RunningMean,
+        RecentRate,
+        OneFeatureRule,
+        Persistence,
+        LifetimeEntrant,
+        Dynamic,
+        Hinge,
+        Fourier,
+        Net,
+        Boosted,
+    )
 }
 
 
@@ -54,6 +71,7 @@ class League:
         self.served: Quality = _QUALITIES[kind]()
         self.examples = 0
         self.positives = 0
+        self.clock: Callable[[], float] | None = None
 
     def entrants(self) -> dict[str, Learner]:
         """Return the champion and the baselines, by name."""
@@ -133,7 +151,7 @@ class League:
     def compiled(self, names: Sequence[str]) -> ServingModel | None:
         """Return the champion as shards score with it; None while it is cold."""
         model = self.champion.compiled(self.task, self.version, (*names, *self.vocabulary.names()))
-        return with_keys(model, len(names), self.vocabulary) if isinstance(model, LinearModel) else model
+        return with_slots(model, len(names), self.vocabulary) if isinstance(model, LinearModel | TreesModel) else model
 
     def report(self) -> dict[str, Any]:
         """Return the task's part of the report. The caller measures the microseconds."""
@@ -173,8 +191,8 @@ class League:
             The state is not one of a league of this release.
         """
         name, champion = state["champion"]
-        baselines = {name: _learner(kept) for name, kept in state["baselines"].items()}
-        league = cls(state["task"], state["kind"], (name, _learner(champion)), baselines)
+        baselines = {name: learner_of(kept) for name, kept in state["baselines"].items()}
+        league = cls(state["task"], state["kind"], (name, learner_of(champion)), baselines)
         quality = _QUALITIES[league.kind]
         league.fresh = {name: msgspec.convert(kept, quality) for name, kept in state["fresh"].items()}
         league.served = msgspec.convert(state["served"], quality)
@@ -183,28 +201,8 @@ class League:
         return league
 
 
-def with_keys(model: LinearModel, dense: int, vocabulary: Vocabulary) -> LinearModel:
-    """Name the columns after the first `dense` by keys of attributes instead of slots."""
-    keys = sorted(vocabulary.slots)
-    value = [dense + 2 * vocabulary.slots[key] for key in keys]
-    present = tuple(model.weights[place + 1] for place in value)
-    usual = math.fsum(weight * vocabulary.share(key) for key, weight in zip(keys, present, strict=True) if key & OFFER)
-    return msgspec.structs.replace(
-        model,
-        features=model.features[:dense],
-        mean=model.mean[:dense],
-        scale=model.scale[:dense],
-        weights=model.weights[:dense],
-        keys=tuple(keys),
-        key_mean=tuple(model.mean[place] for place in value),
-        key_scale=tuple(model.scale[place] for place in value),
-        key_weights=tuple(model.weights[place] for place in value),
-        key_present=present,
-        usual_offer=usual,
-    )
-
-
-def _learner(state: dict[str, Any]) -> Learner:
+def learner_of(state: dict[str, Any]) -> Learner:
+    """Return the entrant whose state this was."""
     return _LEARNERS[state["kind"]].restore(state)
 
 

@@ -117,6 +117,18 @@ class BinaryQuality(Struct):
         known = [auc for auc in aucs if auc is not None]
         return math.fsum(known) / len(known) if known else None
 
+    def reliability(self) -> list[dict[str, float]]:
+        """Return examples, mean score less rate of positives, and score of each bin: a calibration diagram's points."""
+        filled = [place for place, count in enumerate(self.bin_counts) if count]
+        return [
+            {
+                "from": place / CALIBRATION_BINS,
+                "examples": self.bin_counts[place],
+                "score_less_rate": self.bin_gaps[place] / self.bin_counts[place],
+            }
+            for place in filled
+        ]
+
     def report(self) -> dict[str, float | None]:
         """Return the metrics by name; None where there is nothing to tell yet.
 

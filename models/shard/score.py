@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from models.customers.attributes import Pairs, pack_pairs
 from models.customers.features import NATURAL, pack, scaled
 from models.segmentation import assign
-from models.serving import predict, score_matrix, score_pairs, sigmoid
+from models.serving import predict, sigmoid
 from models.serving_set import PRIORS, ServingSet
-from schemas.serving import LinearModel, ServingModel
+from models.shard.members import Owned, on_rows, own
+from schemas.serving import ServingModel
 
 Array = NDArray[np.float64]
 TASKS: Final = ("churn", "response", "value")
@@ -22,16 +23,6 @@ _UNIT: Final = 10_000
 _BOUND: Final = 1e9
 LABEL: Final = 48
 """Characters of an attribute's name and value in an explanation."""
-
-
-class Owned(Struct):
-    """Attributes of rows, one an entry: `rows`, `keys` and `values` have shape (m,). `spans` are a row's entries."""
-
-    rows: NDArray[np.int64]
-    keys: NDArray[np.int64]
-    values: Array
-    labels: list[str]
-    spans: dict[int, tuple[range, ...]]
 
 
 class Said(Struct):
@@ -87,9 +78,9 @@ def score(
     features = scaled(rows)
     x = features.astype(np.float64)
     scores = Scores(features, pairs, {}, {}, {}, {}, {}, {}, *_segments(x, models))
-    owned = _owned(pairs)
+    attributes = own(pairs)
     for task in TASKS:
-        _score_task(scores, task, getattr(models, task), x, owned, offers if task == "response" else None)
+        _score_task(scores, task, getattr(models, task), x, attributes, offers if task == "response" else None)
     return scores
 
 
@@ -98,7 +89,7 @@ def _score_task(
     task: str,
     model: ServingModel | None,
     x: Array,
-    owned: Owned,
+    attributes: Owned,
     offers: Mapping[int, Pairs] | None,
 ) -> None:
     n = len(x)
@@ -108,54 +99,15 @@ def _score_task(
         scores.bases[task], scores.contributions[task] = base, None
         scores.z[task], scores.values[task] = np.full(n, base), [prior] * n
         return
-    z, contributions = score_matrix(model, _columns(model, x))
-    scores.names[task] = model.features
-    attributes = isinstance(model, LinearModel) and bool(model.keys)
-    scores.said[task] = _add_pairs(model, z, owned, offers) if attributes else None  # type: ignore[arg-type]
-    scores.bases[task], scores.z[task], scores.contributions[task] = model.intercept, z, contributions
-    scores.values[task] = [predict(model, one) for one in z.tolist()]
-
-
-def _columns(model: ServingModel, x: Array) -> Array:
-    """Columns as the model names them; one that is no more stands at its mean, and so adds nothing."""
-    if model.features == NATURAL:
-        return x
-    places = {name: place for place, name in enumerate(NATURAL)}
-    matrix = np.empty((len(x), len(model.features)))
-    for column, name in enumerate(model.features):
-        mean = model.mean[column] if isinstance(model, LinearModel) else 0.0
-        matrix[:, column] = x[:, places[name]] if name in places else mean
-    return matrix
-
-
-def _owned(pairs: Mapping[int, Pairs], before: Owned | None = None) -> Owned:
-    """Attributes of all rows as columns; `before` holds others of the same rows, and comes first."""
-    flat = [pair for some in pairs.values() for pair in some]
-    sizes = [len(some) for some in pairs.values()]
-    rows = np.repeat(np.array(list(pairs), dtype=np.int64), sizes)
-    keys = np.array([pair.key for pair in flat], dtype=np.int64)
-    values = np.array([pair.value for pair in flat], dtype=np.float64)
-    labels, spans, end = [pair.label for pair in flat], {}, 0
-    if before is not None:
-        rows, keys = np.concatenate([before.rows, rows]), np.concatenate([before.keys, keys])
-        values, labels = np.concatenate([before.values, values]), before.labels + labels
-        spans, end = dict(before.spans), len(before.labels)
-    for row, size in zip(pairs, sizes, strict=True):
-        spans[row] = (*spans.get(row, ()), range(end, end + size))
-        end += size
-    return Owned(rows, keys, values, labels, spans)
-
-
-def _add_pairs(model: LinearModel, z: Array, owned: Owned, offers: Mapping[int, Pairs] | None) -> Said:
-    """Add to `z`, in place, what attributes bring; return it."""
+    without = None
     if offers is not None:
-        usual = np.full(len(z), model.usual_offer)
-        usual[list(offers)] = 0.0
-        z += usual
-        owned = _owned(offers, owned)
-    sums, effects = score_pairs(model, owned.rows, owned.keys, owned.values, len(z))
-    z += sums
-    return Said(owned, effects)
+        without = np.setdiff1d(np.arange(n), np.fromiter(offers, dtype=np.int64, count=len(offers)))
+        attributes = own(offers, attributes)
+    found = on_rows(model, x, attributes, without)
+    scores.names[task] = tuple(found.names)
+    scores.said[task] = Said(attributes, found.effects) if len(found.effects) else None
+    scores.bases[task], scores.z[task], scores.contributions[task] = found.base, found.z, found.parts
+    scores.values[task] = [predict(model, one) for one in found.z.tolist()]
 
 
 def _segments(x: Array, models: ServingSet) -> tuple[list[int], ServingSet, Array | None]:

@@ -12,6 +12,8 @@ from scipy.stats import rankdata
 
 from models.league.baselines import OneFeatureRule, Persistence, RunningMean
 from models.league.learners import COLD, classifier, regressor
+from models.league.roster import ENTRANTS as ROSTER
+from models.league.roster import TRIVIAL
 from models.league.snapshot import freeze, thaw
 from models.serving import predictions, score_matrix
 
@@ -20,11 +22,12 @@ NAMES = [f"f{i}" for i in range(12)]
 ENTRANTS = {
     "classifier": lambda: classifier(0.1),
     "regressor": lambda: regressor(30.0),
+    **{name: (lambda make=make: make(0.1)) for name, make in (ROSTER | TRIVIAL).items() if name != "logistic"},
     "base_rate": lambda: RunningMean(0.1),
     "rule": lambda: OneFeatureRule("f4", 0.1),
     "persistence": lambda: Persistence("f3"),
 }
-PRIORS = {"classifier": 0.1, "regressor": 30.0, "base_rate": 0.1, "rule": 0.1}
+PRIORS = {**dict.fromkeys(ROSTER | TRIVIAL, 0.1), "classifier": 0.1, "regressor": 30.0, "base_rate": 0.1, "rule": 0.1}
 AMOUNTS = {"regressor", "persistence"}
 
 

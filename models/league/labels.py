@@ -1,0 +1,290 @@
+"""A league of labels: many entrants, their mixture, calibration, promotion on evidence, drift."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+from river.drift import ADWIN
+
+from models.league.baselines import OneFeatureRule, RunningMean
+from models.league.compiled import calibrated, mixed, with_slots
+from models.league.contract import Features, Learner
+from models.league.kalman import Kalman, log_odds
+from models.league.league import NO_PAIRS, League, Pairs, learner_of
+from models.league.prequential import BinaryQuality
+from models.league.promotion import Contest
+from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, TRIVIAL
+from models.league.vocabulary import Vocabulary
+from models.serving import sigmoid
+from schemas.serving import LinearModel, ServingModel, TreesModel
+
+MIXTURE: Final = "mixture"
+KEPT_CHANGES: Final = 200
+"""Changes remembered; the oldest goes."""
+CALM: Final = 1_000
+"""Examples after an alarm before the next one counts."""
+SLOPE: Final = np.zeros(1, dtype=np.int64)
+
+
+class Change(Struct, frozen=True):
+    """What a league did by itself, after so many examples, and why."""
+
+    examples: int
+    what: str
+    model: str
+    before: str
+    reason: str
+
+
+class Timed(Struct):
+    """Seconds that learning took, and for how many examples."""
+
+    seconds: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one example."""
+        self.seconds += seconds
+        self.count += 1
+
+    def microseconds(self) -> float | None:
+        """Return the mean of an example."""
+        return 1e6 * self.seconds / self.count if self.count else None
+
+
+class Drift(Struct):
+    """When the champion last alarmed, and how often it has, by stream."""
+
+    last: int = -CALM
+    alarms: dict[str, int] = field(default_factory=dict)
+
+
+class LabelLeague(League):
+    """Everybody learns every example, test then train; one serves.
+
+    Parameters
+    ----------
+    prior
+        Probability served while cold.
+    rule
+        A feature whose own running rates are one of the baselines.
+    """
+
+    def __init__(self, task: str, prior: float, rule: str | None = None) -> None:
+        self.learners: dict[str, Learner] = {name: make(prior) for name, make in ENTRANTS.items()}
+        baselines: dict[str, Learner] = {"base_rate": RunningMean(prior)}
+        baselines |= {name: make(prior) for name, make in TRIVIAL.items()}
+        if rule is not None:
+            baselines[rule] = OneFeatureRule(rule, prior)
+        super().__init__(task, "binary", (CHAMPION, self.learners[CHAMPION]), baselines)
+        self.prior, self.rule = prior, rule
+        self.fresh[MIXTURE] = BinaryQuality()
+        self.calibrations = {name: _calibration() for name in self.learners}
+        self.mixture = Kalman(0.0, 0.3, 1e-4, 1e-7, prior=1.0 / len(MIXED))
+        self.mixture.grow(len(MIXED))
+        self.contest, self.drift = Contest(), Drift()
+        self.detectors = {"loss": ADWIN(delta=1e-4), "rate": ADWIN(delta=1e-4)}
+        self.changes: list[Change] = []
+        self.timed: dict[str, Timed] = {}
+
+    def entrants(self) -> dict[str, Learner]:
+        """Return all who learn by themselves, by name."""
+        return {**self.learners, **self.baselines}
+
+    def _raw(self, x: Features) -> dict[str, float]:
+        return {name: learner.score_one(x) for name, learner in self.entrants().items()}
+
+    def _answers(self, raw: Mapping[str, float]) -> dict[str, float]:
+        """Raw scores, calibrated, and the mixture's."""
+        answers = dict(raw)
+        for name, calibration in self.calibrations.items():
+            answers[name] = sigmoid(calibration.z(SLOPE, np.array([log_odds(raw[name])])))
+        answers[MIXTURE] = sigmoid(self.mixture.z(np.arange(len(MIXED)), self._members(answers)))
+        return answers
+
+    @staticmethod
+    def _members(answers: Mapping[str, float]) -> Any:
+        return np.array([log_odds(answers[name]) for name in MIXED])
+
+    def score_one(self, x: Features, pairs: Pairs = NO_PAIRS) -> float:
+        """Return the champion's score."""
+        return self.ask(x, pairs)[self.champion_name]
+
+    def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
+        """Return every entrant's score, for `mature` to judge later."""
+        return self._answers(self._raw(self.seen(x, pairs)))
+
+    def mature(
+        self,
+        x: Features,
+        y: float,
+        served: float | None,
+        at: float,
+        asked: Mapping[str, float] | None = None,
+        pairs: Pairs = NO_PAIRS,
+        *,
+        judged: bool = True,
+    ) -> None:
+        """Test, then train; see `League.mature`."""
+        self._know(pairs)
+        x, label = self.seen(x, pairs), bool(y)
+        raw = self._raw(x)
+        now = self._answers(raw)
+        if judged:
+            if served is not None:
+                self.served.update(y, served, at)
+            for name, quality in self.fresh.items():
+                quality.update(y, (asked or now).get(name, now[name]), at)
+        self._compare(now, label)
+        self.mixture.learn(np.arange(len(MIXED)), self._members(now), label)
+        for name, calibration in self.calibrations.items():
+            calibration.learn(SLOPE, np.array([log_odds(raw[name])]), label)
+        for name, learner in self.entrants().items():
+            began = self.clock() if self.clock else 0.0
+            learner.learn_one(x, y)
+            if self.clock:
+                self.timed.setdefault(name, Timed()).add(self.clock() - began)
+        self.examples += 1
+        self.positives += label
+        if self.examples >= EARLIEST and self.examples % EVERY == 0:
+            self._look()
+
+    # Who serves.
+
+    def _compare(self, now: Mapping[str, float], label: bool) -> None:
+        losses = {name: -math.log(max(chance if label else 1.0 - chance, 1e-6)) for name, chance in now.items()}
+        champion = losses.pop(self.champion_name)
+        self.contest.update(champion, losses)
+        self._detect("loss", champion)
+        self._detect("rate", float(label))
+
+    def _look(self) -> None:
+        eligible = [name for name in (*MIXED, MIXTURE, *TRIVIAL) if name != self.champion_name]
+        winner = self.contest.winner(eligible)
+        if winner is not None:
+            odds = self.contest.evidence(winner)
+            self.promote(winner, f"its losses are lower: evidence of {odds:,.0f} to 1 since the last change")
+
+    def promote(self, name: str, reason: str) -> None:
+        """Let another serve. Raises `KeyError` where there is no such entrant."""
+        if name != MIXTURE and name not in self.entrants():
+            raise KeyError(name)
+        self._note("promotion", name, self.champion_name, reason)
+        self.champion_name, self.contest = name, Contest()
+
+    def _note(self, what: str, model: str, before: str, reason: str) -> None:
+        self.changes.append(Change(self.examples, what, model, before, reason))
+        del self.changes[:-KEPT_CHANGES]
+
+    # Drift.
+
+    def _detect(self, stream: str, value: float) -> None:
+        """Alarm where a stream's mean has changed; where the loss has risen, who can learns faster."""
+        detector = self.detectors[stream]
+        before = detector.estimation
+        detector.update(min(value, 5.0))
+        if not detector.drift_detected or self.examples < self.drift.last + CALM:
+            return
+        risen = detector.estimation > before
+        self.drift.last = self.examples
+        self.drift.alarms[stream] = self.drift.alarms.get(stream, 0) + 1
+        reason = f"{stream} moved from {before:.4f} to {detector.estimation:.4f}"
+        self._note("drift", self.champion_name, self.champion_name, reason)
+        if stream == "loss" and risen:
+            for learner in self.learners.values():
+                if hasattr(learner, "drifted"):
+                    learner.drifted()
+
+    # What serves.
+
+    def compiled(self, names: Sequence[str]) -> ServingModel | None:
+        """Return the champion, calibrated, as shards score with it; None while it is cold."""
+        if self.champion_name == MIXTURE:
+            members = {name: self._member(name, names) for name in MIXED}
+            cold = {name: log_odds(self.learners[name].score_one({})) for name in MIXED if members[name] is None}
+            return mixed(self.task, self.version, names, self.mixture, members, cold)
+        return self._member(self.champion_name, names)
+
+    def _member(self, name: str, names: Sequence[str]) -> LinearModel | TreesModel | None:
+        model = self.entrants()[name].compiled(self.task, self.version, (*names, *self.vocabulary.names()))
+        if not isinstance(model, LinearModel | TreesModel):
+            return None
+        model = with_slots(model, len(names), self.vocabulary)
+        return calibrated(model, self.calibrations[name]) if name in self.calibrations else model
+
+    # What is told and kept.
+
+    def report(self) -> dict[str, Any]:
+        """Return the task's part of the report. Microseconds are known where a clock was given."""
+        timed = {name: self.timed.get(name, Timed()).microseconds() for name in (*self.learners, MIXTURE)}
+        return {
+            "examples": self.examples,
+            "positives": self.positives,
+            "champion": self.champion_name,
+            "models": {name: self._report(name) | {"microseconds_per_example": took} for name, took in timed.items()},
+            "baselines": {name: self._report(name) for name in self.baselines},
+            "served": self.served.report(),
+            "changes": [msgspec.to_builtins(change) for change in self.changes],
+            "drift": dict(self.drift.alarms),
+            "reliability": self.fresh[self.champion_name].reliability(),  # type: ignore[union-attr]
+            "evidence": {name: self.contest.evidence(name) for name in self.contest.wealth},
+        }
+
+    def state(self) -> dict[str, Any]:
+        """River objects and plain data, for `freeze`. It is alive: freeze it before the next example."""
+        return {
+            "league": "labels",
+            "task": self.task,
+            "prior": self.prior,
+            "rule": self.rule,
+            "champion_name": self.champion_name,
+            "learners": {name: learner.state() for name, learner in self.entrants().items()},
+            "calibrations": {name: one.state() for name, one in self.calibrations.items()},
+            "mixture": self.mixture.state(),
+            "contest": msgspec.to_builtins(self.contest),
+            "drift": msgspec.to_builtins(self.drift),
+            "detectors": self.detectors,
+            "changes": [msgspec.to_builtins(change) for change in self.changes],
+            "fresh": {name: msgspec.to_builtins(quality) for name, quality in self.fresh.items()},
+            "served": msgspec.to_builtins(self.served),
+            "examples": self.examples,
+            "positives": self.positives,
+            "vocabulary": msgspec.to_builtins(self.vocabulary),
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """Return the league whose state this was. An entrant that is not in it begins anew."""
+        league = cls(state["task"], state["prior"], state["rule"])
+        league.champion_name, league.examples, league.positives = (
+            state["champion_name"],
+            state["examples"],
+            state["positives"],
+        )
+        for name, kept in state["learners"].items():
+            home = league.learners if name in ENTRANTS else league.baselines
+            home[name] = learner_of(kept)
+        for name, kept in state["calibrations"].items():
+            if name in league.calibrations:
+                league.calibrations[name] = Kalman.restore(kept)
+        for name, kept in state["fresh"].items():
+            league.fresh[name] = msgspec.convert(kept, BinaryQuality)
+        league.mixture = Kalman.restore(state["mixture"])
+        league.contest = msgspec.convert(state["contest"], Contest)
+        league.drift = msgspec.convert(state["drift"], Drift)
+        league.detectors = state["detectors"]
+        league.changes = [msgspec.convert(change, Change) for change in state["changes"]]
+        league.served = msgspec.convert(state["served"], BinaryQuality)
+        league.vocabulary = msgspec.convert(state["vocabulary"], Vocabulary)
+        return league
+
+
+def _calibration() -> Kalman:
+    """Log odds to log odds: nothing is changed until labels say so (Platt 1999, learned online)."""
+    made = Kalman(0.0, 0.3, 1e-4, 0.0, prior=1.0)
+    made.grow(1)
+    made.cov[0, 0] = 0.1
+    return made

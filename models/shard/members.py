@@ -1,0 +1,132 @@
+"""One model on all rows of a chunk: linear predictors, and what features and attributes add to them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from models.customers.attributes import Pairs
+from models.customers.features import NATURAL
+from models.serving import score_matrix, score_pairs
+from models.trees import base_of, columns_of, score_trees
+from schemas.serving import LifetimeModel, LinearModel, MixtureModel, ServingModel, TreesModel
+
+Array = NDArray[np.float64]
+Places = NDArray[np.int64]
+PLACES = {name: place for place, name in enumerate(NATURAL)}
+
+
+class Owned(Struct):
+    """Attributes of rows, one an entry: `rows`, `keys` and `values` have shape (m,). `spans` are a row's entries."""
+
+    rows: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    values: Array
+    labels: list[str]
+    spans: dict[int, tuple[range, ...]]
+
+
+def own(pairs: Mapping[int, Pairs], before: Owned | None = None) -> Owned:
+    """Attributes of all rows as columns; `before` holds others of the same rows, and comes first."""
+    flat = [pair for some in pairs.values() for pair in some]
+    sizes = [len(some) for some in pairs.values()]
+    rows = np.repeat(np.array(list(pairs), dtype=np.int64), sizes)
+    keys = np.array([pair.key for pair in flat], dtype=np.int64)
+    values = np.array([pair.value for pair in flat], dtype=np.float64)
+    labels, spans, end = [pair.label for pair in flat], {}, 0
+    if before is not None:
+        rows, keys = np.concatenate([before.rows, rows]), np.concatenate([before.keys, keys])
+        values, labels = np.concatenate([before.values, values]), before.labels + labels
+        spans, end = dict(before.spans), len(before.labels)
+    for row, size in zip(pairs, sizes, strict=True):
+        spans[row] = (*spans.get(row, ()), range(end, end + size))
+        end += size
+    return Owned(rows, keys, values, labels, spans)
+
+
+class Found(Struct):
+    """`z` has shape (n,), `parts` (n, d) by `names`, `effects` one number an attribute.
+
+    `missing`, shape (n,), is what comes from attributes that a row does not have. With base, parts and effects it
+    adds up to `z`.
+    """
+
+    base: float
+    z: Array
+    parts: Array
+    names: Sequence[str]
+    effects: Array
+    missing: Array
+
+
+def on_rows(model: ServingModel, x: Array, attributes: Owned, without: Places | None) -> Found:
+    """Score rows whose columns are those of `NATURAL`, shape (n, d).
+
+    `without` are the rows that have no offer; None where the task does not look at offers.
+    """
+    if isinstance(model, MixtureModel):
+        return _mixture(model, x, attributes, without)
+    if isinstance(model, TreesModel):
+        return _trees(model, x, attributes, without)
+    z, parts = score_matrix(model, _columns(model, x))
+    found = Found(model.intercept, z, parts, model.features, np.zeros(len(attributes.labels)), np.zeros(len(z)))
+    if isinstance(model, LinearModel) and model.keys:
+        _add_attributes(model, found, attributes, without)
+    return found
+
+
+def _columns(model: LinearModel | LifetimeModel | TreesModel, x: Array) -> Array:
+    """Columns as the model names them; one that is no more stands at its mean, and so adds nothing."""
+    if model.features == NATURAL:
+        return x
+    matrix = np.empty((len(x), len(model.features)))
+    for column, name in enumerate(model.features):
+        mean = model.mean[column] if isinstance(model, LinearModel) else 0.0
+        matrix[:, column] = x[:, PLACES[name]] if name in PLACES else mean
+    return matrix
+
+
+def _add_attributes(model: LinearModel, found: Found, attributes: Owned, without: Places | None) -> None:
+    if without is not None:
+        usual = np.zeros(len(found.z))
+        usual[without] = model.usual_offer
+        found.z += usual
+        found.missing += usual
+    if attributes.labels:
+        sums, found.effects = score_pairs(model, attributes.rows, attributes.keys, attributes.values, len(found.z))
+        found.z += sums
+
+
+def _trees(model: TreesModel, x: Array, attributes: Owned, without: Places | None) -> Found:
+    rows = attributes.rows.tolist()
+    matrix, filled = columns_of(
+        model, _columns(model, x), rows, attributes.keys.tolist(), attributes.values.tolist(), without
+    )
+    z, columns = score_trees(model, matrix)
+    parts = np.zeros_like(x)
+    for column, name in enumerate(model.features):
+        if name in PLACES:
+            parts[:, PLACES[name]] = columns[:, column]
+    missing = columns[:, len(model.features) :].sum(axis=1)
+    effects = np.zeros(len(rows))
+    for place, (row, some) in enumerate(zip(rows, filled, strict=True)):
+        effects[place] = sum(columns[row, column] for column in some)
+        missing[row] -= effects[place]
+    return Found(base_of(model), z, parts, NATURAL, effects, missing)
+
+
+def _mixture(model: MixtureModel, x: Array, attributes: Owned, without: Places | None) -> Found:
+    start, effects = np.full(len(x), model.intercept), np.zeros(len(attributes.labels))
+    found = Found(model.intercept, start, np.zeros_like(x), NATURAL, effects, np.zeros(len(x)))
+    members: tuple[LinearModel | TreesModel, ...] = (*model.linear, *model.trees)
+    for weight, member in zip(model.weights, members, strict=True):
+        one = on_rows(member, x, attributes, without)
+        found.base += weight * one.base
+        found.z += weight * one.z
+        found.effects += weight * one.effects
+        found.missing += weight * one.missing
+        for column, name in enumerate(one.names):
+            if name in PLACES:
+                found.parts[:, PLACES[name]] += weight * one.parts[:, column]
+    return found

@@ -1,0 +1,49 @@
+"""Quality on public data sets: one configuration for all, every figure prequential, baselines beside it.
+
+Each set is events, run through the backtest with default settings. Only what is a fact of the set is given:
+its currency, and that its events come in order, so that nothing waits for late ones (`lateness` 0).
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from models.policy import Policy
+from models.shard import Shop
+from schemas.events import Event
+from streams.backtest import backtest
+from streams.replay import bank_marketing, starbucks
+
+LATE: Final = 500
+"""Calls after which an answer is known, in `bank_marketing_late`."""
+Report = dict[str, Any]
+
+
+def _run(events: Iterable[Event], currency: str, judge_from: float = float("-inf")) -> Report:
+    return backtest(events, Shop(Policy(lateness=0.0, currency=currency)), judge_from).report()
+
+
+def _bank(data: Path | None, late: int) -> Report:
+    folder = data if data is not None and (data / bank_marketing.FILE).is_file() else None
+    return _run(bank_marketing.events(folder, late), "EUR")
+
+
+def _starbucks(data: Path | None) -> Report | None:
+    """Return None where the set is not there: it is not ours to give. The first wave is learned and not judged."""
+    if data is None or not (data / starbucks.FOLDER).is_dir():
+        return None
+    return _run(starbucks.events(data), starbucks.CURRENCY, starbucks.SECOND_WAVE.timestamp())
+
+
+SETS: Final[dict[str, Callable[[Path | None], Report | None]]] = {
+    "bank_marketing": lambda data: _bank(data, 0),
+    "bank_marketing_late": lambda data: _bank(data, LATE),
+    "starbucks": _starbucks,
+}
+"""Data set -> its report, from a folder with the sets; None where the set is not there."""
+SHOWN: Final = {
+    "bank_marketing": ("response", ("auc", "log_loss", "auc_within", "ece")),
+    "bank_marketing_late": ("response", ("auc", "log_loss", "auc_within", "ece")),
+    "starbucks": ("response", ("auc", "log_loss", "auc_within", "ece")),
+}
+"""Task and metrics that the command prints."""

@@ -18,6 +18,8 @@ from models.league.labels import LabelLeague
 from models.league.league import League, amount_league
 from models.lifetimes.draws import FAMILIES, Draws
 from models.lifetimes.entrant import LifetimeEntrant, Target
+from models.market.book import Market
+from models.market.journal import Journaled
 from models.policy import Policy
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
@@ -31,7 +33,7 @@ PERSISTS: Final = "persistence"
 LAST_ORDERS: Final = "orders_90d"
 LIFETIMES: Final = "pareto_nbd"
 """The one of the buy-till-you-die models that tells what is to be expected."""
-TASKS: Final = ("response", "churn", "value", "segments", "sales", "brand_choice", "sentiment")
+TASKS: Final = ("response", "churn", "value", "segments", "sales", "market", "brand_choice", "sentiment")
 
 
 class Learning:
@@ -64,6 +66,7 @@ class Learning:
         self.kept = self.drawn_again = 0
         self.sales = SalesBook()
         self.brands = BrandBook(policy.currency)
+        self.market = Journaled(Market())
         self.shards: dict[int, tuple[float | None, bool]] = {}
 
     def _lifetimes(self, target: Target, prior: float) -> dict[str, LifetimeEntrant]:
@@ -98,6 +101,9 @@ class Learning:
         elif task == "sales":
             for row in rows:
                 self._sales(row)
+        elif task == "market":
+            for row in rows:
+                self.market.take(row)
         elif task == "brand_choice":
             for row in rows:
                 self.brands.bought(row)
@@ -197,7 +203,10 @@ class Learning:
         if None in waited or not known:
             return
         time = min(time for time in waited if time is not None) if waited else max(known)
-        self.sales.close_until(self._day(time - self.policy.lateness))
+        day = self._day(time - self.policy.lateness)
+        if self.sales.next_day is None or day > self.sales.next_day:
+            self.market.take({"close": day})
+        self.sales.close_until(day)
 
     def _day(self, at: float) -> int:
         return datetime.fromtimestamp(at, UTC).astimezone(self.policy.zone).toordinal() - EPOCH
@@ -242,6 +251,7 @@ class Learning:
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
             "brands": self.brands.report(),
+            "market": self.market.book.report(),
         }
 
     def _outlook(self, series: str) -> dict[str, float | None]:
@@ -287,10 +297,15 @@ class Learning:
             "sales": msgspec.msgpack.encode(self.sales),
             "shards": self.shards,
             "brands": self.brands.state(),
+            "market": self.market.state(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Become what `state` was taken of; the future is the same, to the bit."""
+    def parts(self) -> dict[str, bytes]:
+        """What belongs to `state` and does not change once it is there, by name."""
+        return self.market.parts()
+
+    def restore(self, state: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
+        """Become what `state` and `parts` were taken of; the future is the same, to the bit."""
         self.leagues |= {
             task: (LabelLeague if "learners" in kept else League).restore(kept)
             for task, kept in state["leagues"].items()
@@ -301,6 +316,8 @@ class Learning:
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
         if "brands" in state:  # since 0.2
             self.brands.restore(state["brands"])
+        if "market" in state:  # since 0.2
+            self.market = Journaled.restore(state["market"], parts, Market(), Market.restore)
 
 
 MOVEMENTS: Final = 400

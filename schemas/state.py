@@ -80,6 +80,17 @@ class Taste(Struct, array_like=True):
     promoted: bool = False
 
 
+class Months(Struct, array_like=True):
+    """When a customer was active. Months count from year 0: 12 * year + month - 1.
+
+    Bit i of `mask` is set if the customer was active i months before `newest`.
+    """
+
+    first: int
+    newest: int
+    mask: int = 1
+
+
 class CustomerState(Struct, array_like=True):
     """Facts of one customer: a function of the customer's events and of time, and of nothing else.
 
@@ -107,6 +118,7 @@ class CustomerState(Struct, array_like=True):
     relation: Relation | None = None
     brands: dict[str, Taste] = field(default_factory=dict)
     silence_ended: int = 0
+    months: Months | None = None
 
 
 class Standing(Struct, array_like=True):

@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgpack
@@ -13,6 +14,7 @@ from faust.types import TP
 
 from models.league.snapshot import freeze, thaw
 from models.learning import Learning
+from models.market.book import Market
 from models.sales.series import E4
 from models.serving_set import ServingSet
 from schemas.choice import encode_choice
@@ -41,6 +43,8 @@ REPORT_EVERY: Final = 5.0
 SNAPSHOT: Final = "all"
 PIECE: Final = 1_000_000
 """Bytes of a snapshot in one write: a larger one would hold up everybody else's."""
+PRODUCTS: Final = 200
+"""Products whose pairs are written with one report: half a millisecond each."""
 PIECE_SECONDS: Final = 3_600
 """What a piece lives without a write that names it."""
 logger = logging.getLogger(__name__)
@@ -82,6 +86,7 @@ class Standing:
         self.saved = self.log.next
         self.taken = msgspec.json.decode(fields.get("taken", b"{}"), type=dict[str, Taken])
         self.pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
+        self.parts = msgspec.json.decode(fields.get("parts", b"{}"), type=dict[str, list[str]])
         self.published: dict[str, str] = {}
         self.ready = False  # until sought
 
@@ -185,15 +190,21 @@ class LearningAgent:
             epoch = self.ledger.server.epoch
             fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
             pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
-            bodies = await self.client.mget(pieces) if pieces else []
-        if None in bodies:
-            raise Misconfigured(f"a piece of the learner's snapshot is gone from Redis: {pieces}")
+            named = msgspec.json.decode(fields.get("parts", b"{}"), type=dict[str, list[str]])
+            parts = {name: thaw(await self._joined(kept), self.key) for name, kept in named.items()}
+            body = await self._joined(pieces)
         learning = Learning(self.settings.policy)
-        if bodies:
-            learning.restore(thaw(b"".join(bodies), self.key))
+        if body:
+            learning.restore(thaw(body, self.key), parts)
         standing = Standing(fields, learning, epoch)
         await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
         self.standing = standing
+
+    async def _joined(self, pieces: list[str]) -> bytes:
+        bodies = await self.client.mget(pieces) if pieces else []
+        if None in bodies:
+            raise Misconfigured(f"a piece of the learner's snapshot is gone from Redis: {pieces}")
+        return b"".join(bodies)
 
     async def _seek(self) -> None:
         """Read on from where the learner is. Whoever calls this holds the lock."""
@@ -318,7 +329,8 @@ class LearningAgent:
             standing, now = self.standing, time.monotonic()
             if standing is None:
                 return
-            rest = now > self.heard + 1.0 and self.reported_at != standing.next
+            left = self.reported_at != standing.next or bool(standing.learning.market.book.changed)
+            rest = now > self.heard + 1.0 and left
             due = now > self.reported + REPORT_EVERY and self.reported_at != standing.next
             if standing.next == standing.saved and not rest:
                 return
@@ -334,24 +346,35 @@ class LearningAgent:
             report = learning.report()
             self.metrics.learning(learning, report)
             commands += self._brands(report["brands"])
+            commands += self._market(learning.market.book, report["market"])
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
             self.reported, self.reported_at = time.monotonic(), upto
         snapshot, taken = freeze(learning.state(), self.key), msgspec.json.encode(standing.taken)
         by = secrets.token_hex(8)
-        pieces = {
-            f"{self.keys.snapshot(PARTITION, SNAPSHOT)}:{by}:{n}": snapshot[begin : begin + PIECE]
-            for n, begin in enumerate(range(0, len(snapshot), PIECE))
+        name = f"{self.keys.snapshot(PARTITION, SNAPSHOT)}:{by}"
+        pieces = _pieces(name, snapshot)
+        parts = learning.parts()
+        fresh = {
+            part: _pieces(f"{name}:{part}", freeze(body, self.key))
+            for part, body in parts.items()
+            if part not in standing.parts
         }
-        commands.append(["HSET", learner, "log", log, "taken", taken, "pieces", msgspec.json.encode(list(pieces))])
-        if standing.pieces:
-            commands.append(["UNLINK", *standing.pieces])
+        kept = {part: standing.parts[part] for part in parts if part in standing.parts}
+        kept |= {part: list(some) for part, some in fresh.items()}
+        gone = [*standing.pieces, *(one for part, some in standing.parts.items() if part not in parts for one in some)]
+        fields = ["pieces", msgspec.json.encode(list(pieces)), "parts", msgspec.json.encode(kept)]
+        commands.append(["HSET", learner, "log", log, "taken", taken, *fields])
+        commands += [["UNLINK", *gone[begin : begin + 1_000]] for begin in range(0, len(gone), 1_000)]
+        written = dict(pieces)
+        for some in fresh.values():
+            written |= some
         with redis_errors():
-            for name, piece in pieces.items():
-                await self.client.set(name, piece, ex=PIECE_SECONDS)  # until the write names it
-        size = await self._write_fenced(standing, [commands, list(pieces)], by)
-        standing.saved, standing.pieces = upto, list(pieces)
+            for piece, body in written.items():
+                await self.client.set(piece, body, ex=PIECE_SECONDS)  # until the write names it
+        size = await self._write_fenced(standing, [commands, list(written)], by)
+        standing.saved, standing.pieces, standing.parts = upto, list(pieces), kept
         standing.published |= versions
-        self.wait = max(SOONEST, (size + len(snapshot)) / BYTES_PER_SECOND)
+        self.wait = max(SOONEST, (size + sum(map(len, written.values()))) / BYTES_PER_SECOND)
 
     async def _write_fenced(self, standing: Standing, payload: list[Any], by: str) -> int:
         """Run the script; on a lost reply look whether it ran. Returns the bytes sent."""
@@ -412,9 +435,28 @@ class LearningAgent:
             commands.append(["SADD", self.keys.brands, name])
         return commands
 
+    def _market(self, market: Market, report: Mapping[str, Any]) -> list[list[Any]]:
+        """The market by category, and the next products of which something has changed."""
+        commands: list[list[Any]] = []
+        for category, figures in report.items():
+            commands.append(["HSET", self.keys.market(category), *brand_fields(figures)])
+            commands.append(["SADD", self.keys.markets, category])
+        for product in list(islice(market.changed, PRODUCTS)):
+            del market.changed[product]  # a write that fails is followed by a restored market: there all have changed
+            key, fields = self.keys.pairs(product), brand_fields(market.product(product))
+            if fields:
+                commands += [["HSET", key, *fields], ["SADD", self.keys.products, product]]
+            else:
+                commands += [["UNLINK", key], ["SREM", self.keys.products, product]]
+        return commands
+
+
+def _pieces(name: str, body: bytes) -> dict[str, bytes]:
+    return {f"{name}:{n}": body[begin : begin + PIECE] for n, begin in enumerate(range(0, len(body), PIECE))}
+
 
 def brand_fields(figures: Mapping[str, Any]) -> list[str]:
-    """Names and values of a brand's hash: numbers as they are, what is nested as JSON, what is unknown left out.
+    """Names and values of a hash of figures: numbers as they are, what is nested as JSON, what is unknown left out.
 
     >>> brand_fields({"buyers": 3, "penetration": 0.25, "repeats": None, "segments": {"1": 120}})
     ['buyers', '3', 'penetration', '0.25', 'segments', '{"1":120}']

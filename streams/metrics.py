@@ -103,6 +103,13 @@ class Metrics:
         self.negative = Gauge(
             "streamscore_brand_negative_share", "Of the last day's feedback", ["category", "brand"], registry=registry
         )
+        self.demand = Gauge(
+            "streamscore_demand_units", "A trading day: the last one, and the mean of the last 30", ["category", "of"],
+            registry=registry,
+        )  # fmt: skip
+        self.active = Gauge(
+            "streamscore_active_customers", "Who bought in the latest month", ["kind"], registry=registry
+        )
         self.uplift = Gauge(
             "streamscore_uplift", "Extra responses a contact, with bounds", ["campaign", "bound"], registry=registry
         )
@@ -163,6 +170,7 @@ class Metrics:
         """Show what the learner stands at, and nothing of what it stood at before."""
         self.unlearned()
         self._brands(report["brands"])
+        self._market(report["market"])
         for task, figures in report["tasks"].items():
             self._task(task, figures)
         segments = learning.clusters.compiled("")
@@ -178,7 +186,7 @@ class Metrics:
     def unlearned(self) -> None:
         """Forget what the learner stood at: another worker may have it now."""
         figures = (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage)
-        for gauge in (*figures, self.share, self.negative):
+        for gauge in (*figures, self.share, self.negative, self.demand, self.active):
             gauge.clear()
 
     def _brands(self, brands: Mapping[str, Mapping[str, Any]]) -> None:
@@ -194,6 +202,17 @@ class Metrics:
             if "image" in brands[name]:
                 category, _, brand = name.partition(":")
                 self.negative.labels(category, brand).set(brands[name]["image"]["negative_share"])
+
+    def _market(self, market: Mapping[str, Mapping[str, Any]]) -> None:
+        for category, figures in market.items():
+            for of, name in (("last", "last"), ("mean", "level")):
+                if figures["demand"]:
+                    self.demand.labels(category, of).set(figures["demand"]["units"][name])
+        growth = market.get("all", {}).get("growth", {})
+        if growth:
+            latest = growth[max(growth)]
+            for kind in ("new", "retained", "returned", "lost"):
+                self.active.labels(kind).set(latest[kind])
 
     def _task(self, task: str, figures: Mapping[str, Any]) -> None:
         for name, metrics in {**figures["baselines"], **figures["models"]}.items():

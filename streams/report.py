@@ -52,6 +52,7 @@ def put_together(
         "sales": learned.get("sales", {}),
         "outlook": learned.get("outlook", {}),
         "brands": learned.get("brands", {}),
+        "market": learned.get("market", {}),
         "campaigns": _campaigns(totals),
     }
 

@@ -16,6 +16,8 @@ _MEANING = {
     "sentiment": "negative feedback",
 }
 SHOWN_BRANDS = 12
+SHOWN_CATEGORIES = 10
+SHOWN_MONTHS = 4
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
@@ -33,6 +35,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     _sales(console, report["sales"], report.get("outlook", {}))
     _tasks(console, report["tasks"])
     _brands(console, report.get("brands", {}))
+    _market(console, report.get("market", {}))
     _campaigns(console, report["campaigns"])
 
 
@@ -64,6 +67,86 @@ def _brands(console: Console, brands: dict[str, Any]) -> None:
             _percent(found.get("image", {}).get("negative_share")),
         )
     console.print(table)
+
+
+def _market(console: Console, market: dict[str, Any]) -> None:
+    if not market.get("all", {}).get("demand"):
+        return
+    table = Table("category", "units a day", "revenue a day", "trend a week", "95 %", "1 % dearer: quantity", "95 %")
+    table.title = "Market: last 30 trading days; within one invoice, how quantity goes with price (quantity breaks)"
+    table.title_justify = "left"
+    for column in table.columns[1:]:
+        column.justify = "right"
+    biggest = sorted(
+        market, key=lambda name: -(market[name].get("demand") or {"revenue": {"level": 0}})["revenue"]["level"]
+    )
+    for name in biggest[:SHOWN_CATEGORIES]:
+        units, revenue = (market[name]["demand"].get(what, {}) for what in ("units", "revenue"))
+        price = (market[name].get("price") or {}).get("quantity")
+        table.add_row(
+            name, f"{units['level']:,.0f}", _amount(revenue["level"]), _signed(units["trend"]),
+            _interval(units), "-" if price is None else f"{price['slope']:+.2f} %",
+            "-" if price is None else f"{price['low']:+.2f} to {price['high']:+.2f}",
+        )  # fmt: skip
+    console.print(table)
+    _growth(console, market["all"].get("growth", {}))
+
+
+def _growth(console: Console, growth: dict[str, Any]) -> None:
+    if not growth:
+        return
+    table = Table("month", "active", "new", "retained", "back", "lost", title="Customers", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for month in sorted(growth)[-SHOWN_MONTHS:]:
+        found = growth[month]
+        table.add_row(month, *(f"{found[name]:,}" for name in ("active", "new", "retained", "returned", "lost")))
+    console.print(table)
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1%}"
+
+
+def _interval(found: dict[str, Any]) -> str:
+    return "-" if found.get("low") is None else f"{found['low']:+.1%} to {found['high']:+.1%}"
+
+
+def show_market(console: Console, category: str, figures: dict[str, Any]) -> None:
+    """Print one category's market."""
+    _market(console, {"all": figures} if category == "all" else {category: figures, "all": figures | {"growth": {}}})
+    behaviour = figures.get("behaviour", {})
+    if behaviour:
+        table = Table("", "value", "change", title=f"How they bought in {figures['month']}", title_justify="left")
+        for name, found in behaviour.items():
+            if "value" in found:
+                table.add_row(name.replace("_", " "), _number(found["value"]), _number(found["change"]))
+        console.print(table)
+        for name in ("weekday", "channel", "country", "hour"):
+            shares = sorted(behaviour[name].items(), key=lambda one: -one[1]["value"])[:SHOWN_MONTHS]
+            console.print(
+                f"{name}: "
+                + ", ".join(f"{value} {_percent(one['value'])} ({_signed(one['change'])})" for value, one in shares)
+            )
+    baskets = figures.get("baskets")
+    if baskets:
+        counted = "exactly" if baskets["exact"] else f"too low by at most {baskets['error']:,}"
+        console.print(f"{baskets['baskets']:,} baskets of {baskets['products']:,} products, pairs counted {counted}")
+
+
+def show_product(console: Console, product: str, figures: dict[str, Any]) -> None:
+    """Print what is bought with a product, and how its quantity goes with its price."""
+    title = f"Bought with {product} beyond chance: baskets with both, how often as by chance, and at least"
+    table = Table("product", "baskets", "lift", "at least", title=title, title_justify="left")
+    for one in figures.get("partners", ()):
+        table.add_row(one["product"], f"{one['support']:,}", f"{one['lift']:.1f}", f"{one['low']:.1f}")
+    console.print(table)
+    words = {
+        "quantity": "in an invoice, quantity goes with 1 % more price (mostly quantity breaks)",
+        "response": "invoices a day go with 1 % more price",
+    }
+    for name, one in figures.get("price", {}).items():
+        console.print(f"{words[name]}: {one['slope']:+.2f} % ({one['low']:+.2f} to {one['high']:+.2f}), not causal")
 
 
 def _percent(value: float | None) -> str:

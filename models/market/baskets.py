@@ -88,20 +88,18 @@ class Baskets:
         order = np.lexsort((high, low, -(counts if by == "support" else lift)))[:count]
         return self._as_pairs(low[order], high[order], counts[order])
 
-    def partners(self, products: Sequence[str], count: int, support: int) -> dict[str, list[Pair]]:
-        """Return for each product those that belong to it beyond chance: the greatest lower bound of lift first."""
-        low, high, counts = self.pairs.found(support)
+    def partners(self, product: str, count: int, support: int) -> list[Pair]:
+        """Return the products that belong to this one beyond chance: the greatest lower bound of lift first."""
+        number = self.numbers.get(product)
+        if number is None:
+            return []
+        others, counts = self.pairs.with_product(number, support)
+        low, high = np.minimum(others, number), np.maximum(others, number)
         sure = self._low(low, high, counts)
-        found: dict[str, list[Pair]] = {}
-        for product in products:
-            number = self.numbers.get(product)
-            mine = np.flatnonzero(((low == number) | (high == number)) & (sure > 1.0))
-            order = mine[np.lexsort((high[mine], low[mine], -sure[mine]))][:count]
-            found[product] = [
-                pair if pair.a == product else Pair(pair.b, pair.a, pair.support, pair.lift, pair.low)
-                for pair in self._as_pairs(low[order], high[order], counts[order])
-            ]
-        return found
+        beyond = np.flatnonzero(sure > 1.0)
+        order = beyond[np.lexsort((high[beyond], low[beyond], -sure[beyond]))][:count]
+        pairs = self._as_pairs(low[order], high[order], counts[order])
+        return [one if one.a == product else Pair(one.b, one.a, one.support, one.lift, one.low) for one in pairs]
 
     def _as_pairs(self, low: Indices, high: Indices, counts: Counts) -> list[Pair]:
         rows = zip(

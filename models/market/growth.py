@@ -8,23 +8,14 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from schemas.state import Months
+
 Kind = Literal["new", "retained", "returned"]
 KINDS: Final[tuple[Kind, ...]] = ("new", "retained", "returned")
 WIDTH: Final = 24
 """Months a customer's activity is remembered for; a purchase that comes later than that changes no month."""
 MONTHS_KEPT: Final = 36
 """Months that the sums are kept for."""
-
-
-class Months(Struct, array_like=True):
-    """When a customer was active. Months count from year 0: 12 * year + month - 1.
-
-    Bit i of `mask` is set if the customer was active i months before `newest`.
-    """
-
-    first: int
-    newest: int
-    mask: int = 1
 
 
 class Change(Struct, frozen=True, array_like=True):
@@ -120,5 +111,14 @@ class Growth(Struct):
             row: dict[str, int | float] = {"active": sum(customers.values()), **customers}
             row["lost"] = sum(before.customers.values()) - customers["retained"] if before is not None else 0
             row |= {f"revenue_{kind}": revenue[kind] / 10_000 for kind in KINDS}
-            found[f"{month // 12:04d}-{month % 12 + 1:02d}"] = row
+            found[month_name(month)] = row
         return found
+
+
+def month_name(month: int) -> str:
+    """Name a month.
+
+    >>> month_name(12 * 2011 + 10)
+    '2011-11'
+    """
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"

@@ -69,6 +69,18 @@ class Triangle:
         """By how much a count may be too low: not at all."""
         return 0
 
+    def with_product(self, number: int, at_least: int) -> tuple[Indices, Counts]:
+        """Products counted `at_least` so often with one product, and how often, shapes (n,)."""
+        products = self._products()
+        if number >= products:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        low = np.arange(number, dtype=np.int64)
+        high = np.arange(number + 1, products, dtype=np.int64)
+        places = np.concatenate([number * (number - 1) // 2 + low, high * (high - 1) // 2 + number])
+        counts = self.counts[places].astype(np.int64)
+        kept = counts >= at_least
+        return np.concatenate([low, high])[kept], counts[kept]
+
     def state(self) -> dict[str, Any]:
         """Plain data."""
         return {"kind": self.kind, "capacity": self.capacity, "counts": self.counts.tobytes()}
@@ -163,6 +175,12 @@ class Sketch:
         codes, counts, _, _ = self._merged()
         kept = counts >= at_least
         return codes[kept] // SPAN, codes[kept] % SPAN, counts[kept]
+
+    def with_product(self, number: int, at_least: int) -> tuple[Indices, Counts]:
+        """Products counted `at_least` so often with one product, and the lower bound of how often, shapes (n,)."""
+        low, high, counts = self.found(at_least)
+        kept = (low == number) | (high == number)
+        return low[kept] + high[kept] - number, counts[kept]
 
     def state(self) -> dict[str, Any]:
         """Plain data."""

@@ -6,6 +6,7 @@ causal: nobody drew the prices at random.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -63,13 +64,13 @@ class Slope(Struct, array_like=True):
         self.sxy += dx * (y - self.y)
         self.syy += dy * (y - self.y)
 
-    def estimate(self) -> Estimate | None:
+    def estimate(self, groups: int = 1) -> Estimate | None:
         """Return slope and interval; None while there are too few points or all have one price."""
-        if self.n < LEAST or self.sxx <= 1e-9 * self.n:
+        if self.n - groups < LEAST - 1 or self.sxx <= 1e-9 * self.n:
             return None
         slope = self.sxy / self.sxx
-        noise = max(self.syy - slope * self.sxy, 0.0) / (self.n - 2)
-        half = float(stats.t.ppf((1 + SURE) / 2, self.n - 2)) * math.sqrt(noise / self.sxx)
+        noise = max(self.syy - slope * self.sxy, 0.0) / (self.n - groups - 1)
+        half = float(stats.t.ppf((1 + SURE) / 2, self.n - groups - 1)) * math.sqrt(noise / self.sxx)
         return Estimate(slope, slope - half, slope + half, self.n)
 
 
@@ -141,3 +142,19 @@ class Prices(Struct):
             for name, one in found.items()
             if one is not None
         } or None
+
+
+def pooled(prices: Prices, products: Iterable[str]) -> dict[str, Any] | None:
+    """Elasticities within products, taken together: each has a mean of its own, all have one slope.
+
+    Returns `quantity` and `response` as `Prices.report` does, of the products with enough prices; None without any.
+    """
+    kept = [at for name in products if (at := prices.products.get(name)) is not None and len(at.prices) >= LEVELS]
+    found = {}
+    for what in ("quantity", "response"):
+        slopes = [slope for at in kept if (slope := getattr(at, what)).n > 1]
+        sums = {name: math.fsum(getattr(one, name) for one in slopes) for name in ("sxx", "sxy", "syy")}
+        one = Slope(n=sum(slope.n for slope in slopes), **sums).estimate(groups=len(slopes)) if slopes else None
+        if one is not None:
+            found[what] = {"slope": one.slope, "low": one.low, "high": one.high, "n": one.n}
+    return found or None

@@ -401,6 +401,8 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
         examples["brand_choice"] = list(walked.choices)
     if walked.sayings:
         examples["sentiment"] = list(walked.sayings)
+    if walked.market:  # before the sales: these close days
+        examples["market"] = list(walked.market)
     if walked.sales or shard.tell or _another_day(shard.began, commit.place.time, shop):
         sold = [[series, day, amount] for (series, day), amount in sorted(walked.sales.items())]
         standing = {"partition": shard.partition, "partitions": shop.partitions}

@@ -23,10 +23,12 @@ from models.customers.advance import (
 )
 from models.customers.attributes import Pairs, customer_pairs
 from models.customers.features import NATURAL, natural
+from models.market.tell import observed
+from models.market.tell import tell as tell_market
 from models.policy import DAY
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
-from schemas.events import TYPE_OF, Event, Feedback, Forgotten, Purchase, Refund, Sale
+from schemas.events import TYPE_OF, Event, Feedback, Forgotten, Observation, Purchase, Refund, Sale
 from schemas.state import CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
@@ -70,6 +72,7 @@ class Walk(Struct):
     choices: list[dict[str, Any]] = field(default_factory=list)
     sayings: list[dict[str, Any]] = field(default_factory=list)
     tasted: dict[str, None] = field(default_factory=dict)
+    market: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _Walker:
@@ -206,7 +209,7 @@ class _Walker:
                 state.silence_step += 1
                 silent = silence_at(state) or self.time + DAY
             self._push(silent, customer, "silence")
-        self._tell(event, at)
+        self._tell(event, at, state)
         kind = TYPE_OF[type(event)]
         if late:
             self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
@@ -227,15 +230,18 @@ class _Walker:
         if is_repeat(known.get(topic, b""), own):
             return "duplicate"
         known[topic] = with_id(known.get(topic, b""), own, ANONYMOUS_IDS)
-        self._tell(event, at)
+        self._tell(event, at, None)
         if isinstance(event, Purchase | Refund) and is_branded(event):
             self.walk.choices += tell(event, None, at, local_day(event, self.policy))
         return "anonymous"
 
-    def _tell(self, event: Event, at: float) -> None:
+    def _tell(self, event: Event, at: float, state: CustomerState | None) -> None:
         """Note what counts whoever it was."""
         if isinstance(event, Sale):
             self._sell(event)
+            self.walk.market.append(tell_market(event, state, self.policy))
+        elif isinstance(event, Observation):
+            self.walk.market.append(observed(event, self.policy))
         elif isinstance(event, Feedback):
             text = None if event.text is None else event.text[:MAX_SAID]
             said = {"at": at, "day": local_day(event, self.policy), "brand": event.brand[:MAX_TEXT]}

@@ -7,6 +7,7 @@ from streams.cli import (  # noqa: F401 - each adds its commands
     dead_letters,
     demo,
     forget,
+    market,
     quality,
     replay,
     run,

@@ -8,6 +8,10 @@ key                       shape   written by  read by, and what it holds
 ``sales:<series>``        hash    learning    users: totals and forecasts in the main currency
 ``brand:<name>``          hash    learning    users: a brand's figures, see `docs/brands.md`; name: <category>:<brand>
 ``brands``                set     learning    users: the names of the above
+``market:<category>``     hash    learning    users: demand, price; of ``all`` growth, behaviour too: `docs/market.md`
+``pairs:<product>``       hash    learning    users: what is bought with it beyond chance; its price
+``markets``               set     learning    users: the categories of the above
+``products``              set     learning    users: the products of the above
 ``segments``, ``series``  set     learning    users: ids of segments, names of sales series
 ``model:<task>``          string  learning    scoring: the serving model as JSON
 ``model:<task>:<v>``      string  operators   scoring: a version that the setting `models` names
@@ -48,6 +52,14 @@ class Keys(Struct, frozen=True):
     def brand(self, name: str) -> str:
         """Key of a brand in its category."""
         return f"{self.prefix}brand:{quote(name, safe=':')}"
+
+    def market(self, category: str) -> str:
+        """Key of a category's market; of `all` too."""
+        return f"{self.prefix}market:{quote(category, safe='')}"
+
+    def pairs(self, product: str) -> str:
+        """Key of what is bought with a product."""
+        return f"{self.prefix}pairs:{quote(product, safe='')}"
 
     def model(self, task: str) -> str:
         """Key of a serving model."""
@@ -100,6 +112,16 @@ class Keys(Struct, frozen=True):
     def brands(self) -> str:
         """Key of the set of brands' names."""
         return f"{self.prefix}brands"
+
+    @property
+    def markets(self) -> str:
+        """Key of the set of categories."""
+        return f"{self.prefix}markets"
+
+    @property
+    def products(self) -> str:
+        """Key of the set of products that have a hash of pairs."""
+        return f"{self.prefix}products"
 
     @property
     def segments(self) -> str:

@@ -83,10 +83,10 @@ WRITE: Final = (
     _NEXT
     + """
 -- ARGV: the head that the writer knows, a MessagePack of {commands, pieces}, and the writer's name of this write.
--- Commands are SET, HSET, SADD, HDEL or UNLINK; pieces are keys that must be there, and from now on stay.
+-- Commands are SET, HSET, SADD, SREM, HDEL or UNLINK; pieces are keys that must be there, and from now on stay.
 if old ~= ARGV[1] then return {0, old} end
 local p = cmsgpack.unpack(ARGV[2])
-local kinds = {HSET = 'hash', HDEL = 'hash', SADD = 'set'}
+local kinds = {HSET = 'hash', HDEL = 'hash', SADD = 'set', SREM = 'set'}
 for _, command in ipairs(p[1]) do
   local found = redis.call('TYPE', command[2]).ok
   local wanted = kinds[command[1]] or found

@@ -11,6 +11,8 @@ import redis
 
 from models.customers.features import NATURAL
 from models.learning import NAMES
+from models.market import journal
+from models.market.book import Market
 from schemas.commit import Commit, Outgoing, Place, TopicPlace
 from streams import learning as module
 from streams.errors import Fenced, Misconfigured, Unavailable
@@ -128,6 +130,61 @@ def test_what_was_saved_is_taken_again_to_the_bit(services, tmp_path, monkeypatc
         assert bits(third) == bits(second)
 
     run(services, tmp_path, test)
+
+
+def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "PAGE", 600)
+    monkeypatch.setattr(journal, "LEAST", 6_000)
+    monkeypatch.setattr(module, "PIECE", 700)  # several pieces a part
+
+    async def test(world):
+        agent, hold = await world.learner(), await world.ledger.take(0)
+        plain, bases = Market(), set()
+        for n in range(60):
+            rows = [sale(n), sale(n + 1)]
+            commit = Commit(Place({"transactions": TopicPlace(next=n)}), examples={"market": rows})
+            for entry in await world.ledger.commit(hold, commit):
+                world.send(entry, hold.partition)
+            for row in rows:
+                plain.take(row)
+            await world.learn(agent)
+            before = dict(agent.standing.parts)
+            if n % 3 == 0:
+                await agent._save()
+                after = agent.standing.parts
+                assert all(after[part] == before[part] for part in after if part in before)
+                named = {one for some in after.values() for one in some} | set(agent.standing.pieces)
+                kept = {
+                    key.decode() for key in world.plain.scan_iter(world.keys.snapshot(PARTITION, "all") + "*", 1_000)
+                }
+                assert kept == named  # nothing is missing, and nothing is left behind
+                assert {world.plain.ttl(name) for name in named} == {-1}
+                bases.add(agent.learning.market.number)
+            if n % 7 == 0:
+                agent = await world.learner()  # as if it had been killed
+                await world.learn(agent)
+                assert msgspec.msgpack.encode(agent.learning.market.book.state()) == msgspec.msgpack.encode(
+                    plain.state()
+                )
+        assert len(bases) > 2
+        agent.heard = agent.reported = float("-inf")
+        while agent.learning.market.book.changed or agent.standing.saved < agent.standing.next:
+            await agent._save()
+        served = world.plain.hgetall(world.keys.pairs("a"))
+        partners = msgspec.json.decode(served[b"partners"])
+        assert [one["product"] for one in partners] == ["b"]
+        assert partners[0]["support"] == plain.product("a")["partners"][0]["support"]
+        assert world.plain.smembers(world.keys.markets) == {b"all", b"tea"}
+        assert msgspec.json.decode(world.plain.hget(world.keys.market("all"), "baskets"))["baskets"] == 120
+
+    run(services, tmp_path, test)
+
+
+def sale(n):
+    """Every third basket holds a and b."""
+    products = ["a", "b", f"p{n % 11}"] if n % 3 == 0 else [f"p{n % 11}", f"q{n % 7}"]
+    lines = {"tea": [[product, 1.0 + n % 3, 2.5 + n % 5] for product in products]}
+    return {"sign": 1, "main": True, "day": 10 + n // 4, "month": 24_000, "hour": 9, "channel": "web", "lines": lines}
 
 
 def test_what_is_learned_while_a_save_is_on_its_way_is_the_next_ones(services, tmp_path):

@@ -1,0 +1,119 @@
+"""What is wanted: units and revenue a day by category, their level, and their trend with an interval."""
+
+import math
+from itertools import pairwise
+from typing import Any, Final
+
+from msgspec import Struct, field
+from scipy import stats
+
+ALL: Final = "all"
+OTHER: Final = "other"
+CATEGORIES: Final = 60
+"""Categories told apart, beside all; the first so many. The rest together is `other`."""
+WINDOW: Final = 30
+"""Trading days that level and trend look back."""
+KEPT: Final = 66
+MAX_WAITING: Final = 400
+"""Days that may be open at once; amounts of yet another one count nowhere."""
+
+
+class Sold(Struct, array_like=True):
+    """Units in 1/1,000 and revenue in 1/10,000 of the main currency. Refunds count against both."""
+
+    units_e3: int = 0
+    revenue_e4: int = 0
+
+
+class Demand(Struct):
+    """Sums by day, closed in order. Plain data.
+
+    Days without a purchase are no trading days and left out. `sold` holds the latest 66 trading days of each
+    category, the newest last.
+    """
+
+    sold: dict[str, list[Sold]] = field(default_factory=lambda: {ALL: []})
+    waiting: dict[int, dict[str, Sold]] = field(default_factory=dict)
+    traded: dict[int, bool] = field(default_factory=dict)
+    trading_days: int = 0
+    closed: int | None = None
+    late: int = 0
+
+    def add(self, category: str, day: int, units_e3: int, revenue_e4: int) -> None:
+        """Add to a category's day; the caller adds to `all` too. A day that is closed counts in `late` alone."""
+        if (self.closed is not None and day < self.closed) or (
+            day not in self.waiting and len(self.waiting) >= MAX_WAITING
+        ):
+            self.late += 1
+            return
+        if category not in self.sold:
+            if len(self.sold) > CATEGORIES:
+                category = OTHER
+            self.sold.setdefault(category, [Sold()] * min(self.trading_days, KEPT))
+        at = self.waiting.setdefault(day, {}).setdefault(category, Sold())
+        at.units_e3 += units_e3
+        at.revenue_e4 += revenue_e4
+
+    def trade(self, day: int) -> None:
+        """Note that something was bought on a day."""
+        if day in self.waiting:
+            self.traded[day] = True
+
+    def close(self, until: int) -> list[int]:
+        """Close all days before `until`. Returns the trading days among them."""
+        self.closed = until if self.closed is None else max(self.closed, until)
+        due = sorted(day for day in self.waiting if day < until)
+        found = []
+        for day in due:
+            sums = self.waiting.pop(day)
+            if not self.traded.pop(day, False):
+                continue
+            found.append(day)
+            self.trading_days += 1
+            for category, days in self.sold.items():
+                days.append(sums.get(category, Sold()))
+                del days[:-KEPT]
+        return found
+
+    def report(self, category: str) -> dict[str, Any]:
+        """Return the last day and level and trend of `units` and `revenue`; empty before the first trading day."""
+        days = self.sold.get(category)
+        if not days:
+            return {}
+        units = [one.units_e3 / 1e3 for one in days]
+        revenue = [one.revenue_e4 / 1e4 for one in days]
+        return {"units": described(units), "revenue": described(revenue)}
+
+
+def described(amounts: list[float]) -> dict[str, float | None]:
+    """Last value, level and trend of the last 30 trading days.
+
+    `level` is the mean. `trend` is the change in a week of six trading days as a share of the level, with `low` and
+    `high` that hold with 95 %: least squares of the logarithms, the error of neighbouring days taken as correlated.
+
+    References
+    ----------
+    Santer et al. (2000), Statistical significance of trends and trend differences in layer-average atmospheric
+    temperature time series, J. Geophys. Res. 105, 7337-7356, section 4: the effective sample size.
+    """
+    window = amounts[-WINDOW:]
+    n = len(window)
+    found: dict[str, float | None] = {"last": window[-1], "level": math.fsum(window) / n}
+    found |= dict.fromkeys(("trend", "low", "high"))
+    positive = [amount for amount in window if amount > 0]
+    if n < WINDOW or len(positive) < 2 * WINDOW // 3:
+        return found
+    floor = min(positive)
+    logs = [math.log(max(amount, floor)) for amount in window]
+    middle = (n - 1) / 2
+    mean = math.fsum(logs) / n
+    sxx = math.fsum((i - middle) ** 2 for i in range(n))
+    slope = math.fsum((i - middle) * (log - mean) for i, log in enumerate(logs)) / sxx
+    rest = [log - mean - slope * (i - middle) for i, log in enumerate(logs)]
+    total = math.fsum(e * e for e in rest)
+    rho = math.fsum(a * b for a, b in pairwise(rest)) / total if total > 0 else 0.0
+    effective = min(max(n * (1 - rho) / (1 + rho), 4.0), float(n))
+    half = float(stats.t.ppf(0.975, effective - 2)) * math.sqrt(total / (effective - 2) / sxx)
+    for name, per_day in (("trend", slope), ("low", slope - half), ("high", slope + half)):
+        found[name] = math.expm1(min(6 * per_day, 50.0))
+    return found

@@ -1,0 +1,83 @@
+"""How people buy: when, where and how much at once, month by month."""
+
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from models.market.growth import MONTHS_KEPT
+
+BOUNDS: Final = {"hour": 24, "weekday": 7, "channel": 16, "country": 64}
+"""Values told apart; whatever comes up later in a month counts as `other`."""
+OTHER: Final = "other"
+SHOWN: Final = 24
+WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+class MonthMix(Struct):
+    """Sums of one month. `counts` are purchases; units are in 1/1,000, revenue in 1/10,000 of the main currency."""
+
+    purchases: int = 0
+    products: int = 0
+    units_e3: int = 0
+    revenue_e4: int = 0
+    counts: dict[str, dict[str, int]] = field(default_factory=lambda: {what: {} for what in BOUNDS})
+
+
+class Mix(Struct):
+    """Purchases by month, the latest 36 months. One of an older month is dropped."""
+
+    months: dict[int, MonthMix] = field(default_factory=dict)
+
+    def of(self, month: int) -> MonthMix | None:
+        """Return the month's sums, to be added to; None if it is gone."""
+        found = self.months.get(month)
+        if found is None:
+            if self.months and month <= max(self.months) - MONTHS_KEPT:
+                return None
+            found = self.months[month] = MonthMix()
+            newest = max(self.months)
+            for old in [old for old in self.months if old <= newest - MONTHS_KEPT]:
+                del self.months[old]
+        return found
+
+    def count(self, month: MonthMix, what: str, value: str) -> None:
+        """Count one purchase."""
+        counts = month.counts[what]
+        if value not in counts and len(counts) >= BOUNDS[what]:
+            value = OTHER
+        counts[value] = counts.get(value, 0) + 1
+
+    def report(self, month: int) -> dict[str, Any]:
+        """Return the figures of a month, each with its `change` against the month before; empty if it is not known.
+
+        Shares and their changes are of the purchases of which the value is known, the largest 24.
+        """
+        now, before = self.months.get(month), self.months.get(month - 1)
+        if now is None or not now.purchases:
+            return {}
+        found: dict[str, Any] = {"purchases": _moved(now.purchases, before.purchases if before else None)}
+        found["revenue"] = _moved(now.revenue_e4 / 1e4, before.revenue_e4 / 1e4 if before else None)
+        for name in ("products", "units_e3", "revenue_e4"):
+            label, unit = {
+                "products": ("basket_products", 1.0),
+                "units_e3": ("basket_units", 1e3),
+                "revenue_e4": ("basket_revenue", 1e4),
+            }[name]
+            old = getattr(before, name) / unit / before.purchases if before and before.purchases else None
+            found[label] = _moved(getattr(now, name) / unit / now.purchases, old)
+        for what in BOUNDS:
+            found[what] = _shares(now.counts[what], before.counts[what] if before else {})
+        return found
+
+
+def _moved(now: float, before: float | None) -> dict[str, float | None]:
+    return {"value": now, "change": None if before is None else now - before}
+
+
+def _shares(now: dict[str, int], before: dict[str, int]) -> dict[str, dict[str, float | None]]:
+    total, old = sum(now.values()), sum(before.values())
+    largest = sorted(now, key=lambda value: (-now[value], value))[:SHOWN]
+    return {
+        value: _moved(now[value] / total, before.get(value, 0) / old if old else None)
+        for value in sorted(largest, key=lambda value: (len(value), value))
+    }

@@ -1,0 +1,43 @@
+"""`market`: what is wanted, what is bought together, how people buy."""
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from streams.cli.app import app, end, out
+from streams.errors import Unavailable
+from streams.settings import load_settings
+
+
+@app.command()
+def market(
+    category: Annotated[str, typer.Argument(help="A category, or all.")] = "all",
+    product: Annotated[str | None, typer.Option(help="A product instead: what is bought with it, its price.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Show the market of a category: demand, price, and of all, growth, behaviour and baskets.
+
+    Ends with 1 if the category is not known, or nothing is known of the product.
+    """
+    import redis
+
+    from streams.redis.keys import Keys
+    from streams.summary import show_market, show_product
+
+    settings = load_settings()
+    keys = Keys(settings.prefix)
+    try:
+        with redis.Redis.from_url(settings.given("redis"), decode_responses=True) as client:
+            fields: dict[str, str] = client.hgetall(keys.market(category) if product is None else keys.pairs(product))
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Unavailable(f"redis: {error}") from None
+    if not fields:
+        end(1, f"category {category} is not known" if product is None else f"nothing is known of product {product}")
+    figures: dict[str, Any] = {name: msgspec.json.decode(text) for name, text in fields.items()}
+    if json:
+        print(msgspec.json.encode(figures).decode())  # noqa: T201
+    elif product is None:
+        show_market(out, category, figures)
+    else:
+        show_product(out, product, figures)

@@ -1,0 +1,200 @@
+"""The market of a whole year beside pandas; and a book that is saved in pieces is the same book."""
+
+import msgspec
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.market import journal
+from models.market.baskets import Baskets
+from models.market.book import Market
+from models.market.demand import WINDOW, Demand, described
+from models.market.journal import Journaled
+from models.market.tell import tell
+from models.policy import Policy
+from schemas.events import Customer, Purchase
+from schemas.state import CustomerState
+from streams.replay import online_retail
+
+POLICY = Policy(timezone="Europe/London")
+LINES = 120_000
+
+
+@pytest.fixture(scope="module")
+def retail():
+    """Rows as shards tell them, and the same lines as a table of pandas. The first 120,000 lines, four months."""
+    states, rows, table = {}, [], []
+    for event in online_retail.events(limit=LINES):
+        if isinstance(event, Customer):
+            state = states[event.customer_id] = CustomerState(seen_at=0.0)
+            state.attributes["country"] = (event.attributes["country"], 0.0)
+            continue
+        sign = 1 if isinstance(event, Purchase) else -1
+        state = states.get(event.customer_id)
+        rows.append(tell(event, state, POLICY))
+        country = state.attributes["country"][0] if state else None
+        table += [
+            (event.event_id, event.occurred_at, sign, country, line.product_id, line.category, line.quantity, line.unit_price)
+            for line in event.lines
+        ]  # fmt: skip
+    names = ["invoice", "at", "sign", "country", "product", "category", "quantity", "price"]
+    return rows, pd.DataFrame(table, columns=names)
+
+
+def told(book, rows):
+    day = None
+    for row in rows:
+        if day is not None and row["day"] > day:
+            book.take({"close": row["day"]})
+        day = row["day"]
+        book.take(row)
+    return book
+
+
+@pytest.fixture(scope="module")
+def kept(retail):
+    return told(Journaled(Market()), retail[0])
+
+
+def test_units_and_revenue_of_each_day_are_those_of_pandas(retail, kept):
+    table = retail[1].assign(day=lambda t: t["at"].dt.date)
+    table["units"] = table["sign"] * table["quantity"]
+    table["revenue"] = table["sign"] * (table["quantity"] * table["price"])
+    bought = table[(table["sign"] > 0) & (table["price"] > 0)]
+    days = sorted(bought["day"].unique())[:-1]  # the last one is open
+    for category in ("all", *table["category"].unique()):
+        some = table if category == "all" else table[table["category"] == category]
+        sums = some.groupby("day")[["units", "revenue"]].sum().reindex(days, fill_value=0.0)
+        found = kept.book.sums.demand.sold[category]
+        assert [one.units_e3 for one in found] == [round(1_000 * x) for x in sums["units"]][-len(found) :]
+        assert [one.revenue_e4 / 1e4 for one in found] == pytest.approx(
+            sums["revenue"].tolist()[-len(found) :], abs=0.01
+        )
+        assert len(found) == min(len(days), 66)
+
+
+def test_how_people_buy_is_that_of_pandas(retail, kept):
+    table = retail[1]
+    table = table[table["sign"] > 0].assign(
+        month=lambda t: t["at"].dt.strftime("%Y-%m"), hour=lambda t: t["at"].dt.hour
+    )
+    invoices = table.groupby(["invoice", "at"], sort=False).agg(
+        month=("month", "first"), hour=("hour", "first"), country=("country", "first"), products=("product", "nunique"),
+        units=("quantity", "sum"),
+    )  # fmt: skip
+    report = kept.book.report()["all"]
+    month, before = report["month"], "2011-02"
+    assert month == "2011-03"
+    now, old = invoices[invoices["month"] == month], invoices[invoices["month"] == before]
+    found = report["behaviour"]
+    assert found["purchases"] == {"value": len(now), "change": len(now) - len(old)}
+    assert found["basket_products"]["value"] == pytest.approx(now["products"].mean())
+    assert found["basket_units"]["change"] == pytest.approx(now["units"].mean() - old["units"].mean())
+    for hour, share in now["hour"].value_counts(normalize=True).items():
+        was = (old["hour"] == hour).mean()
+        assert found["hour"][str(hour)] == pytest.approx({"value": share, "change": share - was})
+    countries = now["country"].dropna()
+    assert found["country"]["United Kingdom"]["value"] == pytest.approx((countries == "United Kingdom").mean())
+    assert sum(one["value"] for one in found["weekday"].values()) == pytest.approx(1.0)
+    assert "Saturday" not in found["weekday"]
+
+
+@pytest.mark.parametrize("exact", [4_096, 64])
+def test_partners_of_one_product_are_those_found_among_all(retail, exact):
+    baskets = Baskets(exact=exact, entries=20_000)
+    for row in retail[0][:2_000]:
+        baskets.learn_one([line[0] for lines in row["lines"].values() for line in lines])
+    pairs = baskets.best("support", 1_000_000, support=10)
+    assert pairs
+    for product in [*list(baskets.numbers)[:60], "nobody"]:
+        beyond = {
+            frozenset((one.a, one.b)): one.low
+            for one in pairs
+            if product in (one.a, one.b) and one.low > 1 and one.support >= 10
+        }
+        found = baskets.partners(product, 8, 10)
+        assert all(one.a == product for one in found)
+        assert [one.low for one in found] == sorted(beyond.values(), reverse=True)[:8]
+        assert all(beyond[frozenset((one.a, one.b))] == one.low for one in found)
+
+
+def same(one, other):
+    return msgspec.msgpack.encode(one.book.state()) == msgspec.msgpack.encode(other.book.state())
+
+
+def again(kept):
+    """Through the bytes that a snapshot is made of."""
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(kept.state()))
+    return Journaled.restore(state, dict(kept.parts()), Market(), Market.restore)
+
+
+def test_a_year_is_restored_from_base_and_pages(retail, kept):
+    assert kept.number >= 1
+    assert kept.pages
+    restored = again(kept)
+    assert same(restored, kept)
+    for row in retail[0][:200]:
+        restored.take(row)
+    assert again(restored).state() == restored.state()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 500), max_size=60), st.integers(60, 3_000), st.integers(60, 6_000))
+def test_wherever_it_is_saved_the_book_is_the_same(retail, places, page, least):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "PAGE", page)
+        patch.setattr(journal, "LEAST", least)
+        plain, kept, written = Market(), Journaled(Market()), {}
+        for place in places:
+            row = retail[0][place]
+            plain.take(row)
+            kept.take(row)
+            for name, body in kept.parts().items():
+                assert written.setdefault(name, body) == body, "a part that was written does not change"
+            kept = again(kept)
+            assert kept.told <= max(least, len(kept.base))
+        assert msgspec.msgpack.encode(kept.book.state()) == msgspec.msgpack.encode(plain.state())
+
+
+def test_bounds_hold():
+    demand = Demand()
+    for n in range(80):
+        demand.add(f"c{n}", 1, 1_000, 10_000)
+    assert len(demand.sold) == 62
+    assert demand.waiting[1]["other"].units_e3 == 20_000
+    market = Market()
+    for n in range(300):
+        market.take({"series": f"s{n}", "value": 1.0, "unit": "GBP", "day": 3})
+    assert len(market.sums.observed) == 256
+
+
+def test_an_older_observation_does_not_replace_a_newer_one():
+    market = Market()
+    for day, value in ((3, 1.0), (5, 2.0), (4, 9.0)):
+        market.take({"series": "tea", "value": value, "unit": "GBP", "day": day})
+    assert market.sums.observed["tea"] == (5, 2.0, "GBP")
+
+
+def test_a_day_that_is_closed_changes_no_more():
+    demand = Demand()
+    demand.add("all", 1, 1_000, 1)
+    demand.trade(1)
+    demand.close(2)
+    demand.add("all", 1, 5_000, 1)
+    assert (demand.sold["all"][0].units_e3, demand.late) == (1_000, 1)
+
+
+def test_a_trend_is_found_and_chance_is_not():
+    import numpy as np
+
+    draw = np.random.default_rng(5)
+    hits = alarms = 0
+    for _ in range(300):
+        noise = np.exp(draw.normal(0, 0.2, WINDOW))
+        grows = described((100 * np.exp(0.01 * np.arange(WINDOW)) * noise).tolist())
+        flat = described((100 * noise).tolist())
+        hits += grows["low"] <= np.expm1(0.06) <= grows["high"]
+        alarms += not flat["low"] <= 0 <= flat["high"]
+    assert hits >= 300 * 0.91
+    assert alarms <= 300 * 0.09

@@ -14,6 +14,7 @@ from models.customers.features import NATURAL, unpack
 from models.league.baselines import Persistence, RunningMean
 from models.league.contract import Learner
 from models.league.fallback import persistence
+from models.league.importance import importance
 from models.league.labels import LabelLeague
 from models.league.league import League, amount_league
 from models.lifetimes.draws import FAMILIES, Draws
@@ -51,6 +52,7 @@ class Learning:
         self.policy, self.judge_from = policy, judge_from
         self.asked: dict[Opened, list[dict[str, float]]] = {}
         self.asks = False
+        self.labels: dict[int, str] = {}
         self.leagues: dict[str, League] = {
             "response": LabelLeague("response", PRIORS["response"]),
             "churn": LabelLeague("churn", PRIORS["churn"], rule="recency_days"),
@@ -261,7 +263,7 @@ class Learning:
     def _task(self, league: League) -> dict[str, Any]:
         report = league.report()
         if isinstance(league, LabelLeague):
-            return self._labels(league.champion_name, report)
+            return self._labels(league, report)
         served = report.pop("served")
         name = league.champion_name
         if league.task == "value":
@@ -273,10 +275,12 @@ class Learning:
             "just_before_learning": fresh,
         }
 
-    def _labels(self, champion: str, report: dict[str, Any]) -> dict[str, Any]:
+    def _labels(self, league: LabelLeague, report: dict[str, Any]) -> dict[str, Any]:
         """In a backtest all were asked at the decision; live only who served, the others just before learning."""
-        if not self.asks:
+        champion = league.champion_name
+        if not self.asks and champion in report["models"]:
             report["models"][champion] |= report["served"]
+        report["importance"] = importance(league.compiled(NAMES[league.task]), league.vocabulary, self.labels)
         others = "at the decision" if self.asks else "just before learning"
         return report | {"judged": {champion: "at the decision", "others": others}}
 

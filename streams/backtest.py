@@ -8,6 +8,7 @@ from itertools import chain
 from time import perf_counter
 from typing import Any, Final
 
+from models.customers.attributes import of_customer, offer_pairs
 from models.learning import Learning
 from models.lookahead import LookAhead, look_ahead
 from models.partition import partition_of
@@ -15,7 +16,7 @@ from models.policy import DAY
 from models.shard import Shop
 from schemas.codec import encode, key_of, topic_of
 from schemas.commit import Arrived
-from schemas.events import Contact, Event
+from schemas.events import Contact, Customer, Event
 from schemas.state import decode_remembered
 from streams.ledger import Entry
 from streams.memory.ledger import MemoryLedger
@@ -25,6 +26,8 @@ from streams.shard import Shard
 
 ROUND: Final = 500
 """Events handed over at once; models are published in between. An answer to a contact is learned as it matures."""
+LABELLED: Final = 2_000
+"""Of so many first events, and of one in so many after, the attributes' names are kept for the report."""
 _NEVER: Final = float("-inf")
 
 
@@ -74,6 +77,9 @@ class Backtest:
         offset = self.offsets[topic, partition]
         self.offsets[topic, partition] += 1
         self.shards[partition].receive([Arrived(topic, partition, offset, at, key, encode(event), event=event, at=at)])
+        if isinstance(event, Customer | Contact) and (offset < LABELLED or offset % LABELLED == 0):
+            pairs = offer_pairs if isinstance(event, Contact) else of_customer
+            self.learning.labels.update((pair.key, pair.label) for pair in pairs(event.attributes))
         if isinstance(event, Contact):
             window = event.window_seconds or self.shop.policy.response_days * DAY
             heappush(self.closings, at + window + self.shop.policy.lateness)

@@ -1,5 +1,6 @@
 """Every metric, named once. Base units; few label values; never a customer id."""
 
+import logging
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -19,6 +20,7 @@ SIZES: Final = (1, 2, 5, 10, 50, 100, 250, 500)
 DELAYS: Final = tuple(HOUR * hours for hours in (1, 6, 24, 72, 168, 192, 336, 720, 1_440, 2_160, 2_184, 2_880))
 MAX_BRANDS: Final = 32
 PARTITIONED: Final = ["topic", "partition"]
+logger = logging.getLogger(__name__)
 
 
 class Metrics:
@@ -87,6 +89,7 @@ class Metrics:
         self.promotions = Counter(
             "streamscore_model_promotions_total", "Changes of champion", ["task", "from", "to"], registry=registry
         )
+        self.told: dict[str, int] = {}
         self.drift = Counter("streamscore_drift_total", "Drifts detected", ["task", "model"], registry=registry)
         self.segment = Gauge("streamscore_segment_customers", "Customers a segment", ["segment"], registry=registry)
         self.sales = Gauge("streamscore_sales", "Last closed day, main currency", ["series"], registry=registry)
@@ -220,8 +223,22 @@ class Metrics:
                 if value is not None:
                     self.model.labels(task, name, metric).set(value)
         self.role.labels(task, figures["champion"], "champion").set(1)
+        self._changes(task, figures.get("changes", ()))
         for name in figures["baselines"]:
             self.role.labels(task, name, "baseline").set(1)
+
+    def _changes(self, task: str, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Count and log what a league did by itself since the last look."""
+        told = self.told.get(task, -1)
+        for change in changes:
+            if change["examples"] <= told:
+                continue
+            if change["what"] == "promotion":
+                self.promotions.labels(task, change["before"], change["model"]).inc()
+            else:
+                self.drift.labels(task, change["model"]).inc()
+            logger.info("%s: %s of %s: %s", task, change["what"], change["model"], change["reason"])
+            self.told[task] = change["examples"]
 
     def _series(self, learning: Learning, series: str, quality: Mapping[str, Any]) -> None:
         outlook = learning.sales.outlook(series)

@@ -47,6 +47,11 @@ def customer_pairs(attributes: Mapping[str, tuple[Attribute, float]]) -> Pairs:
     return _known_pairs(_ENCODER.encode({name: kept[0] for name, kept in attributes.items()}), 0)
 
 
+def of_customer(attributes: Mapping[str, Value]) -> Pairs:
+    """Pairs of attributes as an event brings them."""
+    return _pairs(attributes, 0)
+
+
 def offer_pairs(attributes: Mapping[str, Value]) -> Pairs:
     """Pairs of an offer, by key; the first `MAX_ATTRIBUTES` names count."""
     if len(attributes) > MAX_ATTRIBUTES:

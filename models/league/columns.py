@@ -13,6 +13,8 @@ WIDTH: Final = 768
 """Columns at most; names beyond them are not seen."""
 CLIP: Final = 4.0
 """Scaled values beyond this many standard deviations are cut."""
+MET: Final = 1_024
+"""Sets of names remembered with their columns; then they are looked up anew."""
 LARGEST: Final = 1e6
 """Features are logarithms or flags: nothing larger means anything."""
 
@@ -29,11 +31,23 @@ class Columns:
         self.places: dict[str, int] = {}
         self.count, self.mean, self.squares = (np.zeros(64) for _ in range(3))
         self.flags = np.zeros(64, dtype=bool)
+        self.met: dict[tuple[str, ...], Places] = {}
+
+    def _places(self, x: Features) -> Places:
+        """Columns by name, -1 where there is none. Examples with the same names are many: they are looked up once."""
+        names = tuple(x)
+        places = self.met.get(names)
+        if places is None:
+            if len(self.met) >= MET:
+                self.met.clear()
+            places = self.met[names] = np.array([self.places.get(name, -1) for name in names], dtype=np.int64)
+        return places
 
     def known(self, x: Features) -> tuple[Places, Array]:
         """Columns and raw values of an example's known features."""
-        places = np.array([self.places.get(name, -1) for name in x], dtype=np.int64)
-        values = np.clip(np.array(list(x.values()), dtype=np.float64), -LARGEST, LARGEST)
+        places = self._places(x)
+        values = np.array(list(x.values()), dtype=np.float64)
+        np.minimum(np.maximum(values, -LARGEST, out=values), LARGEST, out=values)
         if len(places) and places.min() < 0:
             known = places >= 0
             places, values = places[known], values[known]
@@ -42,7 +56,8 @@ class Columns:
     def row(self, x: Features) -> tuple[Places, Array]:
         """Columns and scaled values. Learns nothing; what has not varied is 0."""
         places, values = self.known(x)
-        scaled = np.clip((values - self.mean[places]) / self.scale(places), -CLIP, CLIP)
+        scaled = (values - self.mean[places]) / self.scale(places)
+        np.minimum(np.maximum(scaled, -CLIP, out=scaled), CLIP, out=scaled)
         return places, np.where(self.flags[places], values, scaled)
 
     def scale(self, places: Places) -> Array:
@@ -52,9 +67,11 @@ class Columns:
 
     def learn(self, x: Features) -> None:
         """Make room for new names, and learn means and variances."""
-        for name in x:
-            if name not in self.places and len(self.places) < WIDTH:
-                self._add(name)
+        if len(self.places) < WIDTH and not self.places.keys() >= x.keys():
+            for name in x:
+                if name not in self.places and len(self.places) < WIDTH:
+                    self._add(name)
+            self.met.clear()
         places, values = self.known(x)
         self.count[places] += 1.0
         off = values - self.mean[places]
@@ -87,7 +104,7 @@ class Columns:
 
     def state(self) -> dict[str, Any]:
         """Plain data."""
-        return dict(vars(self))
+        return {name: kept for name, kept in vars(self).items() if name != "met"}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:

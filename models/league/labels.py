@@ -16,7 +16,7 @@ from models.league.kalman import Kalman, log_odds
 from models.league.league import NO_PAIRS, League, Pairs, learner_of
 from models.league.prequential import BinaryQuality
 from models.league.promotion import Contest
-from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, TRIVIAL
+from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, SAMPLED, TRIVIAL
 from models.league.vocabulary import Vocabulary
 from models.serving import sigmoid
 from schemas.serving import LinearModel, ServingModel, TreesModel
@@ -94,14 +94,21 @@ class LabelLeague(League):
         """Return all who learn by themselves, by name."""
         return {**self.learners, **self.baselines}
 
-    def _raw(self, x: Features) -> dict[str, float]:
-        return {name: learner.score_one(x) for name, learner in self.entrants().items()}
+    def _seeing(self, x: Features) -> dict[str, Learner]:
+        """Return who sees this example: those who are sampled see a share, drawn by the example itself."""
+        number = int(math.fsum(x.values()) * 4_096.0) if math.isfinite(sum(x.values())) else 0
+        return {name: one for name, one in self.entrants().items() if number % SAMPLED.get(name, 1) == 0}
+
+    @staticmethod
+    def _raw(x: Features, seeing: Mapping[str, Learner]) -> dict[str, float]:
+        return {name: learner.score_one(x) for name, learner in seeing.items()}
 
     def _answers(self, raw: Mapping[str, float]) -> dict[str, float]:
         """Raw scores, calibrated, and the mixture's."""
         answers = dict(raw)
         for name, calibration in self.calibrations.items():
-            answers[name] = sigmoid(calibration.z(SLOPE, np.array([log_odds(raw[name])])))
+            if name in raw:
+                answers[name] = sigmoid(calibration.z(SLOPE, np.array([log_odds(raw[name])])))
         answers[MIXTURE] = sigmoid(self.mixture.z(np.arange(len(MIXED)), self._members(answers)))
         return answers
 
@@ -111,11 +118,13 @@ class LabelLeague(League):
 
     def score_one(self, x: Features, pairs: Pairs = NO_PAIRS) -> float:
         """Return the champion's score."""
-        return self.ask(x, pairs)[self.champion_name]
+        x = self.seen(x, pairs)
+        return self._answers(self._raw(x, self.entrants()))[self.champion_name]
 
     def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
         """Return every entrant's score, for `mature` to judge later."""
-        return self._answers(self._raw(self.seen(x, pairs)))
+        x = self.seen(x, pairs)
+        return self._answers(self._raw(x, self._seeing(x)))
 
     def mature(
         self,
@@ -131,18 +140,20 @@ class LabelLeague(League):
         """Test, then train; see `League.mature`."""
         self._know(pairs)
         x, label = self.seen(x, pairs), bool(y)
-        raw = self._raw(x)
+        seeing = self._seeing(x)
+        raw = self._raw(x, seeing)
         now = self._answers(raw)
         if judged:
             if served is not None:
                 self.served.update(y, served, at)
-            for name, quality in self.fresh.items():
-                quality.update(y, (asked or now).get(name, now[name]), at)
+            for name, score in now.items():
+                self.fresh[name].update(y, (asked or now).get(name, score), at)
         self._compare(now, label)
         self.mixture.learn(np.arange(len(MIXED)), self._members(now), label)
         for name, calibration in self.calibrations.items():
-            calibration.learn(SLOPE, np.array([log_odds(raw[name])]), label)
-        for name, learner in self.entrants().items():
+            if name in raw:
+                calibration.learn(SLOPE, np.array([log_odds(raw[name])]), label)
+        for name, learner in seeing.items():
             began = self.clock() if self.clock else 0.0
             learner.learn_one(x, y)
             if self.clock:
@@ -226,6 +237,7 @@ class LabelLeague(League):
             "champion": self.champion_name,
             "models": {name: self._report(name) | {"microseconds_per_example": took} for name, took in timed.items()},
             "baselines": {name: self._report(name) for name in self.baselines},
+            "shares": {name: 1.0 / every for name, every in SAMPLED.items()},
             "served": self.served.report(),
             "changes": [msgspec.to_builtins(change) for change in self.changes],
             "drift": dict(self.drift.alarms),

@@ -26,6 +26,8 @@ TRIVIAL: Final[dict[str, Callable[[float], Learner]]] = {
     "last_100": lambda prior: RecentRate(prior, 100.0),
     "last_1000": lambda prior: RecentRate(prior, 1_000.0),
 }
+SAMPLED: Final[dict[str, int]] = {"fourier": 8, "net": 8}
+"""Who sees one example in so many, drawn by the example: too dear for all, and not among those who may serve."""
 MIXED: Final = ("logistic", "dynamic", "hinge", "boosted")
 """Members of the mixture: all can be compiled."""
 EVERY: Final = 50

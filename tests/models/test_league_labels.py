@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.customers.attributes import customer_pairs, offer_pairs
 from models.customers.features import NATURAL
 from models.league.boosting import BINS, UNIT, fit
+from models.league.importance import importance
 from models.league.labels import MIXTURE, LabelLeague
 from models.league.promotion import THRESHOLD, Contest
 from models.league.roster import EARLIEST, MIXED
@@ -115,6 +116,22 @@ def test_who_has_no_offer_is_scored_with_the_usual_one(taught):
 def _usual(model):
     number = next(pair.key for pair in offer_pairs({"discount": 1.0}))
     return model.usual[[*zip(model.keys, model.flags, strict=True)].index((number, False))]
+
+
+@pytest.mark.parametrize("name", [*MIXED, MIXTURE])
+def test_importance_is_the_spread_of_contributions(taught, name):
+    taught.champion_name = name
+    rows = list(examples(8, 400))
+    model, found, _ = served(taught, rows)
+    told = importance(model, taught.vocabulary, {pair.key: pair.label for _, pairs, _ in rows for pair in pairs})
+    spread = dict(zip(found.names, found.parts.std(axis=0), strict=True))
+    natural = {feature: size for feature, size in told.items() if feature in spread}
+    assert natural
+    if name == MIXTURE:  # members' spreads add up: what they say against each other counts twice
+        return
+    for feature, size in natural.items():
+        # questions of several trees on one feature move together: the sum of their variances is a lower bound
+        assert (0.15 if name == "boosted" else 0.6) * spread[feature] <= size <= 1.7 * spread[feature] + 0.02
 
 
 def test_a_restored_league_has_the_same_future():

@@ -171,3 +171,18 @@ def test_champion_and_baselines_have_their_role():
     }
     assert ("churn", "logistic", "champion") in roles
     assert ("churn", "base_rate", "baseline") in roles
+
+
+def test_changes_of_a_league_are_counted_once():
+    metrics = Metrics()
+    learning = learned()
+    learning.leagues["churn"].promote("dynamic", "by hand")
+    learning.leagues["churn"]._note("drift", "dynamic", "dynamic", "loss moved")
+    show(metrics, learning)
+    show(metrics, learning)
+    assert metrics.promotions.labels("churn", "logistic", "dynamic")._value.get() == 1.0
+    assert metrics.drift.labels("churn", "dynamic")._value.get() == 1.0
+    roles = {
+        tuple(dict(one)[key] for key in ("task", "model", "role")) for one in labels(metrics, "streamscore_model_role")
+    }
+    assert ("churn", "dynamic", "champion") in roles

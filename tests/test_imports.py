@@ -49,3 +49,11 @@ def test_nothing_below_streams_asks_a_clock(package):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
                 assert not (node.func.attr in CLOCKS and owner in {"datetime", "date", "time"}), file
+
+
+def test_one_module_says_how_clients_reach_kafka():
+    files = [file for file in (ROOT / "streams").rglob("*.py") if file.name != "security.py"]
+    told = [
+        file.name for file in files if "bootstrap_servers=" in (text := file.read_text()) or "bootstrap.servers" in text
+    ]
+    assert not told, "a client made without TLS and login"

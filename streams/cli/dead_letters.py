@@ -104,8 +104,8 @@ def replay(
     if send:
         assert replayed is not None  # noqa: S101 - it was needed
         sent = send_again(
-            whole(chosen, settings.given("broker"), settings.prefix),
-            settings.given("broker"),
+            whole(chosen, settings.kafka, settings.prefix),
+            settings.kafka,
             settings.prefix,
             rate,
             replayed.add,
@@ -151,7 +151,7 @@ def _open(
 
 
 def _letters(settings: Settings, choice: Choice) -> Any:
-    found = fold(read(settings.given("broker"), settings.prefix, choice.since))
+    found = fold(read(settings.kafka, settings.prefix, choice.since))
     return (letter for letter in found if choice.wants(letter))
 
 

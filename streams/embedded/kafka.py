@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.embedded.process import Group, ServicesUnavailable, await_ready, free_port
+from streams.kafka.security import for_python
 
 ARTIFACT: Final = "org.apache.kafka:kafka_2.13:4.2.0"
 HEAP: Final = "-Xmx768m"
@@ -133,7 +134,7 @@ def _answers(broker: str) -> bool:
     except OSError:
         return False
     try:
-        client = kafka.KafkaAdminClient(bootstrap_servers=broker, request_timeout_ms=2_000)
+        client = kafka.KafkaAdminClient(**for_python(broker), request_timeout_ms=2_000)
     except Exception:  # noqa: BLE001 - whatever it is, the broker is not ready
         return False
     client.close()

@@ -18,6 +18,7 @@ from msgspec import Struct
 from models.partition import partition_of
 from schemas.codec import INPUT_TOPICS
 from streams.errors import Misconfigured, Unavailable
+from streams.kafka.security import for_python
 
 TOPIC: Final = "dead-letters"
 REASON: Final = "streamscore-reason"
@@ -133,7 +134,7 @@ def read(broker: str, prefix: str, since: float | None = None) -> Iterator[Lette
     """
     topic = prefix + TOPIC
     try:
-        consumer = kafka.KafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+        consumer = kafka.KafkaConsumer(**for_python(broker), enable_auto_commit=False)
         try:
             numbers = consumer.partitions_for_topic(topic)
             if not numbers:
@@ -188,7 +189,7 @@ def send_again(
     sent, waiting = 0, []
     began = time.monotonic()
     try:
-        producer = kafka.KafkaProducer(bootstrap_servers=broker, acks="all", max_request_size=2_100_000)
+        producer = kafka.KafkaProducer(**for_python(broker), acks="all", max_request_size=2_100_000)
         try:
             for letter in letters:
                 time.sleep(max(began + sent / rate - time.monotonic(), 0.0))
@@ -239,7 +240,7 @@ def whole(letters: Iterable[Letter], broker: str, prefix: str) -> Iterator[Lette
                 yield letter
                 continue
             if consumer is None:
-                consumer = kafka.KafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+                consumer = kafka.KafkaConsumer(**for_python(broker), enable_auto_commit=False)
             yield msgspec.structs.replace(letter, value=_original(consumer, letter, prefix))
     except KafkaError as error:
         raise Unavailable(f"kafka at {broker}: {error}") from error

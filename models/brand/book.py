@@ -1,7 +1,7 @@
 """All that is learned about brands, as one function of what shards tell, in its order."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -22,13 +22,15 @@ from models.brand.choice import (
 from models.brand.image import Images
 from models.brand.position import LOW, BrandSums, CategorySums, UsualPrices, expectations, figures
 from models.brand.sentiment import CLASSES, NEGATIVE, Blend, BrandShare, NaiveBayes, Saying, label
-from models.brand.taste import UNCATEGORISED, Offer
+from models.brand.taste import UNCATEGORISED, Told
 from models.league.classes import ClassLeague
 from schemas.choice import ChoiceModel, Standing
 from schemas.state import Taste
 
 COLD: Final = 20
 """Choices before anything is served."""
+LEARNED_ALL, LEARNED_EACH = 20_000, 8
+"""So many choices are all learned, then one in so many: the weights hardly move, and a league costs more than sums."""
 OWN_SHARE: Final = tuple(1.0 if name in ("market_share", "own_share") else 0.0 for name in FEATURES)
 """The weights that make a conditional logit of the trivial answer."""
 
@@ -74,6 +76,7 @@ class BrandBook:
         self.prices = UsualPrices()
         self.images = Images()
         self.population = 0
+        self.heard = 0
 
     @property
     def version(self) -> str:
@@ -86,67 +89,61 @@ class BrandBook:
 
     # Purchases.
 
-    def bought(self, row: Mapping[str, Any]) -> None:
+    def bought(self, row: Any) -> None:
         """Learn one category of one purchase, or refund, as `models.brand.taste.tell` has it.
 
         Raises
         ------
-        KeyError, msgspec.ValidationError
+        msgspec.ValidationError
             It is not such a row.
         """
-        name = self._category(row["category"])
+        told = msgspec.convert(row, Told)
+        name = self._category(told.category)
         category = self.categories.setdefault(name, CategorySums())
-        market = self.markets.setdefault(name, {})
-        lines = [(brand, product, float(units), int(amount)) for brand, product, units, amount in row["lines"]]
-        if row.get("taste") is not None:
-            taste = msgspec.convert(row["taste"], Taste)
-            offers = None if row["offers"] is None else [Offer(*offer) for offer in row["offers"]]
-            self.population += row.get("new", False)
-            self._choose(market, category, taste, offers, row)
-            category.bought(taste, [line[0] for line in lines], row["brand"], row.get("segment", ""))
-        if row["currency"] == self.currency:
-            for brand, product, units, amount in lines:
-                self._sell(name, category, row, (brand, product, units, amount))
+        if told.taste is not None:
+            self.population += told.is_new
+            self._choose(self.markets.setdefault(name, {}), category, told, told.taste)
+            category.bought(told.taste, [line[0] for line in told.lines], told.brand, told.segment)
+        if told.currency == self.currency:
+            for line in told.lines:
+                self._sell(name, category, told, line)
 
-    def _sell(
-        self, name: str, category: CategorySums, row: Mapping[str, Any], line: tuple[str, str, float, int]
-    ) -> None:
+    def _sell(self, name: str, category: CategorySums, told: Told, line: tuple[str, str, float, int]) -> None:
         brand, product, units, amount = line
-        sign = row["sign"]
-        category.sold(brand, row["day"], sign * units, sign * amount)
-        if sign > 0 and product:
+        category.sold(brand, told.day, told.sign * units, told.sign * amount)
+        if told.sign > 0 and product:
             low = self.prices.is_low(f"{name}\x00{brand}\x00{product}", amount / 10_000 / units)
             if low is not None:
                 sums = category.kept(brand)
                 sums.judged_units += units
                 sums.low_units += units * low
 
-    def _choose(
-        self,
-        market: dict[str, Standing],
-        category: CategorySums,
-        taste: Taste,
-        offers: Sequence[Offer] | None,
-        row: Mapping[str, Any],
-    ) -> None:
+    def _choose(self, market: dict[str, Standing], category: CategorySums, told: Told, taste: Taste) -> None:
+        offers = told.offers
         for offer in offers or ():
             meet(market, offer.brand)
             category.kept(offer.brand)
         if offers is None:
             meet(market, OTHER)
-        is_new = row["brand"] not in market
-        situation = Situation(taste, offers, market)
-        chosen = situation.place(row["brand"])
-        if chosen is not None and len(situation.names) > 1:
-            if offers is not None:
-                category.offered(offers, _deals(situation), row["brand"])
-            last = last_brand(taste)
-            watched = situation.names.index(last) if last in situation.names else None
-            names = [f"{row['category']}:{brand}" for brand in situation.names]
-            self.choices.mature(situation, chosen, names, row["at"], watched)
+        is_new = told.brand not in market
+        self.heard += 1
+        if self.heard <= LEARNED_ALL or self.heard % LEARNED_EACH == 0:
+            self._learn(market, category, told, taste)
         if is_new:  # only now: it must not be seen before it was chosen
             meet(market, OTHER).weight += 1.0
-        learn_market(market, offers, row["brand"], _mean_price(row) if row["currency"] == self.currency else None)
+        learn_market(market, offers, told.brand, _mean_price(told) if told.currency == self.currency else None)
+
+    def _learn(self, market: dict[str, Standing], category: CategorySums, told: Told, taste: Taste) -> None:
+        situation = Situation(taste, told.offers, market)
+        chosen = situation.place(told.brand)
+        if chosen is None or len(situation.names) == 1:
+            return
+        if told.offers is not None:
+            category.offered(told.offers, _deals(situation), told.brand)
+        last = last_brand(taste)
+        watched = situation.names.index(last) if last in situation.names else None
+        names = [f"{told.category}:{brand}" for brand in situation.names]
+        self.choices.mature(situation, chosen, names, told.at, watched)
 
     def compiled(self) -> ChoiceModel | None:
         """Return what shards serve loyalty with; None while cold."""
@@ -222,6 +219,7 @@ class BrandBook:
             "prices": self.prices.logs,
             "images": msgspec.msgpack.encode(self.images),
             "population": self.population,
+            "heard": self.heard,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -233,7 +231,7 @@ class BrandBook:
         self.categories = decode(state["categories"], type=dict[str, CategorySums])
         self.prices = UsualPrices(state["prices"])
         self.images = decode(state["images"], type=Images)
-        self.population = state["population"]
+        self.population, self.heard = state["population"], state["heard"]
 
 
 def brand_name(category: str | None, brand: str) -> str:
@@ -248,8 +246,8 @@ def _deals(situation: Situation) -> list[bool]:
     return [bool(offer.promoted) or one < low for offer, one in zip(situation.offers, against, strict=True)]
 
 
-def _mean_price(row: Mapping[str, Any]) -> float | None:
-    own = [(units, amount) for brand, _, units, amount in row["lines"] if brand == row["brand"]]
+def _mean_price(told: Told) -> float | None:
+    own = [(units, amount) for brand, _, units, amount in told.lines if brand == told.brand]
     units = sum(units for units, _ in own)
     return sum(amount for _, amount in own) / 10_000 / units if units > 0 else None
 

@@ -31,6 +31,8 @@ USUAL_RATE: Final = 0.02
 """What one seen price weighs in the usual one."""
 RECENT, LATEST = 0.85, 0.5
 """What an older purchase of the customer weighs in the two faster shares, a purchase."""
+OWN_WEIGHT, RECENT_WEIGHT, LATEST_WEIGHT = 2.0, 0.5, 1.0
+"""Purchases that the market's shares count as, beside the customer's own at each speed."""
 DEAL_RATE: Final = 0.3
 """Share of purchases on promotion that tells nothing."""
 RIDGE: Final = 4.0
@@ -84,6 +86,11 @@ class Situation:
                 return self.names.index(name)
         return None
 
+    def shares(self) -> list[float]:
+        """Each brand's share of the market's choices."""
+        total = math.fsum(standing.weight for standing in self.standings)
+        return [standing.weight / total for standing in self.standings]
+
     def prices(self) -> tuple[list[float], list[float]]:
         """Log price of each brand against the mean, and against its usual one; 0 where nothing is known."""
         usual = [standing.usual for standing in self.standings]
@@ -127,14 +134,13 @@ def _faded(taste: Taste, fade: float) -> dict[str, float]:
 def features(choice: Situation) -> list[list[float]]:
     """Rows of `FEATURES`, one a brand: a function of what was known before the choice."""
     taste = choice.taste
-    total = math.fsum(standing.weight for standing in choice.standings)
-    shares = [standing.weight / total for standing in choice.standings]
+    shares = choice.shares()
     relative, against = choice.prices()
-    own = _against_market(taste.counts, choice.names, shares, 2.0)
-    recent = _against_market(_faded(taste, RECENT), choice.names, shares, 0.5)
-    latest = _against_market(_faded(taste, LATEST), choice.names, shares, 1.0)
+    own = _against_market(taste.counts, choice.names, shares, OWN_WEIGHT)
+    recent = _against_market(_faded(taste, RECENT), choice.names, shares, RECENT_WEIGHT)
+    latest = _against_market(_faded(taste, LATEST), choice.names, shares, LATEST_WEIGHT)
     often = 0.5 * math.log1p(sum(taste.counts.get(name, 0) for name in choice.names))
-    dear_taste = 20.0 * taste.relative_e3 / 1_000 / (taste.priced + 2)
+    dear_taste = _dear_taste(taste)
     deal_taste = 3.0 * (taste.deals - DEAL_RATE * taste.priced) / (taste.priced + 2)
     last = last_brand(taste)
     rows = []
@@ -162,6 +168,11 @@ def features(choice: Situation) -> list[list[float]]:
     return rows
 
 
+def _dear_taste(taste: Taste) -> float:
+    """How dearly a customer buys: the mean log price of what was chosen against the mean on offer, drawn to 0."""
+    return 20.0 * taste.relative_e3 / 1_000 / (taste.priced + 2)
+
+
 def _against_market(
     counts: Mapping[str, float], names: Sequence[str], shares: Sequence[float], weight: float
 ) -> list[float]:
@@ -183,13 +194,71 @@ def softmax(utilities: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def probabilities(model: ChoiceModel, category: str, taste: Taste, offers: Sequence[Offer] | None) -> dict[str, float]:
-    """Probability of each brand, as shards serve it. Empty for a category that the model does not know."""
-    market = model.markets.get(category)
-    if not market:
-        return {}
-    choice = Situation(taste, offers, market)
-    return dict(zip(choice.names, _probabilities(model.weights, choice), strict=True))
+class AtUsualPrices:
+    """Probabilities of a published model where all prices are usual and nothing is promoted.
+
+    Of most brands all but one term is then the same for everybody, and put together once a category: a
+    customer costs a few additions a brand.
+    """
+
+    def __init__(self, model: ChoiceModel) -> None:
+        self.model = model
+        self.weights = dict(zip(model.features, model.weights, strict=True))
+        self._known: dict[str, list[tuple[str, float, float, float]]] = {}
+
+    def _brands(self, category: str) -> list[tuple[str, float, float, float]]:
+        """Each brand's name, share, log price against the mean, and utility for who has bought nothing."""
+        known = self._known.get(category)
+        if known is None:
+            choice, w = Situation(Taste(), None, self.model.markets.get(category, {})), self.weights
+            shares = choice.shares()
+            relative, _ = choice.prices()
+            known = self._known[category] = [
+                (name, share, price, standing.offset + w["market_share"] * math.log(share) + 3.0 * w["price"] * price)
+                for name, standing, share, price in zip(choice.names, choice.standings, shares, relative, strict=True)
+            ]
+        return known
+
+    def of(self, category: str, taste: Taste, brand: str) -> float | None:
+        """Probability that the next purchase is a brand; None if the model does not know it."""
+        if brand not in self.model.markets.get(category, {}):
+            return None
+        w, known = self.weights, self._brands(category)
+        counts, recent, latest = taste.counts, _faded(taste, RECENT), _faded(taste, LATEST)
+        named = {name for name, *_ in known} if len(counts) else set()
+        mine = [name for name in counts if name in named]
+        n = sum(counts[name] for name in mine)
+        own_sum = n + OWN_WEIGHT
+        recent_sum = math.fsum(recent.get(name, 0.0) for name in mine) + RECENT_WEIGHT
+        latest_sum = math.fsum(latest.get(name, 0.0) for name in mine) + LATEST_WEIGHT
+        own = w["own_share"] + w["own_share_if_often"] * 0.5 * math.log1p(n)
+        by_price = w["price_by_taste"] * _dear_taste(taste)
+        last, total, wanted = last_brand(taste), 0.0, 0.0
+        nothing = (
+            own * math.log(OWN_WEIGHT / own_sum)
+            + w["recent_share"] * math.log(RECENT_WEIGHT / recent_sum)
+            + w["latest_share"] * math.log(LATEST_WEIGHT / latest_sum)
+        )
+        utilities = []
+        for name, share, price, base in known:
+            utility = base + by_price * price
+            if name in counts:
+                utility += (
+                    own * math.log((counts[name] + OWN_WEIGHT * share) / own_sum / share)
+                    + w["recent_share"] * math.log((recent.get(name, 0.0) + RECENT_WEIGHT * share) / recent_sum / share)
+                    + w["latest_share"] * math.log((latest.get(name, 0.0) + LATEST_WEIGHT * share) / latest_sum / share)
+                    + w["last_brand"] * (name == last)
+                )
+            else:
+                utility += nothing
+            utilities.append(utility)
+        top = max(utilities)
+        for (name, *_), utility in zip(known, utilities, strict=True):
+            power = math.exp(utility - top)
+            total += power
+            if name == brand:
+                wanted = power
+        return wanted / total
 
 
 def _probabilities(weights: Sequence[float], choice: Situation) -> list[float]:

@@ -3,9 +3,8 @@
 import math
 from typing import Final
 
-from models.brand.choice import last_brand, probabilities
+from models.brand.choice import AtUsualPrices, last_brand
 from models.brand.position import LOW
-from schemas.choice import ChoiceModel
 from schemas.state import CustomerState, Taste
 
 SHOWN: Final = 8
@@ -20,7 +19,7 @@ def main_category(state: CustomerState) -> str | None:
     return min(state.brands, key=lambda name: (-state.brands[name].bought, name), default=None)
 
 
-def loyalty(state: CustomerState, model: ChoiceModel | None) -> dict[str, str]:
+def loyalty(state: CustomerState, usual: AtUsualPrices | None) -> dict[str, str]:
     """Fields that are served: `brand`, `loyalty` and `loyalty_rule`; empty for who never bought a brand.
 
     `loyalty` is the probability that the next purchase in the main category is the last brand again, at
@@ -32,16 +31,15 @@ def loyalty(state: CustomerState, model: ChoiceModel | None) -> dict[str, str]:
     if category is None or brand is None:
         return {}
     taste = state.brands[category]
-    known = {} if model is None else probabilities(model, category, taste, None)
-    stays, usual = known.get(brand), None
-    if stays is None or model is None:
-        stays = taste.counts[brand] / (sum(taste.counts.values()) + 2)
+    stays = None if usual is None else usual.of(category, taste, brand)
+    if stays is None or usual is None:
+        stays, price = taste.counts[brand] / (sum(taste.counts.values()) + 2), None
     else:
-        usual = model.markets[category][brand].usual
+        price = usual.model.markets[category][brand].usual
     return {
         "brand": f"{category}:{brand}",
         "loyalty": f"{stays:.4f}",
-        "loyalty_rule": rule(taste, brand, stays, usual),
+        "loyalty_rule": rule(taste, brand, stays, price),
     }
 
 

@@ -144,8 +144,32 @@ def _count(taste: Taste, brand: str, keep: str) -> None:
     taste.recent = bytes(GONE if at in (place, GONE) else at - (at > place) for at in taste.recent)
 
 
-def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, day: int) -> list[dict[str, Any]]:
-    """Rows for the learner, one a category, of what was bought and what was known before; then remember it.
+class Told(Struct, array_like=True):
+    """What the learner hears of one category of one purchase or refund, as a row of plain values.
+
+    `at` in epoch seconds, `day` since 1970-01-01 in the shop's timezone, `sign` -1 for a refund. `taste` and
+    `offers` are what was known before; no `taste`: nobody was named, or it is a refund. `is_new`: the
+    customer's first purchase with a brand.
+    """
+
+    at: float
+    day: int
+    sign: int
+    category: str
+    brand: str
+    currency: str
+    lines: list[tuple[str, str, float, int]]
+    taste: Taste | None = None
+    offers: list[Offer] | None = None
+    is_new: bool = False
+    segment: str = ""
+
+
+SEGMENT: Final = Told.__struct_fields__.index("segment")
+
+
+def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, day: int) -> list[list[Any]]:
+    """Rows of `Told`, one a category, of what was bought and what was known before; then remember it.
 
     Parameters
     ----------
@@ -156,23 +180,16 @@ def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, d
     day
         Days since 1970-01-01 in the shop's timezone.
     """
-    sign = 1 if isinstance(event, Purchase) else -1
-    rows: list[dict[str, Any]] = []
+    is_purchase = isinstance(event, Purchase)
+    rows: list[list[Any]] = []
     for one in bought(event):
-        row: dict[str, Any] = {
-            "at": at,
-            "day": day,
-            "sign": sign,
-            "category": one.category,
-            "brand": one.brand,
-            "currency": event.currency,
-            "lines": [list(line) for line in one.lines],
-        }
-        if tastes is not None and sign > 0:
+        row: list[Any] = [at, day, 1 if is_purchase else -1, one.category, one.brand, event.currency, one.lines]
+        if tastes is not None and is_purchase:
             taste = tastes.get(one.category, _NOTHING)
-            row["taste"] = [taste.bought, dict(taste.counts), *structs.astuple(taste)[2:]]
-            row["offers"] = one.offers
-            row["new"] = not tastes
+            known = [taste.bought, dict(taste.counts), *structs.astuple(taste)[2:]]
+            row += [known, one.offers, not tastes, ""]
             remember(tastes, one)
+        else:
+            row += [None, None, False, ""]
         rows.append(row)
     return rows

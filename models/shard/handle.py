@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from models.brand.choice import AtUsualPrices
 from models.brand.loyalty import loyalty
+from models.brand.taste import SEGMENT
 from models.campaigns import decide as campaigns
 from models.customers.attributes import Pairs, offer_pairs
 from models.customers.features import NATURAL
@@ -129,7 +131,7 @@ class _Decider:
         if step.choices:
             segment_before = remembered.standing.contacts.previous_segment
             for choice in step.choices:
-                choice["segment"] = "" if segment_before is None else str(segment_before)
+                choice[SEGMENT] = "" if segment_before is None else str(segment_before)
         if isinstance(step.event, Forgotten):
             self._forget(step.customer, remembered)
             return
@@ -288,6 +290,8 @@ def _write_states(shard: Chunk, walked: Walk, commit: Commit) -> None:
 
 def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _Decider, commit: Commit) -> None:
     models = msgspec.json.encode(decider.models.versions()).decode()
+    choice = decider.models.brand_choice
+    usual = None if choice is None or not walked.tasted else AtUsualPrices(choice)
     last = decider.last
     rows = [last[customer].row for customer in last]
     reasons = dict(zip(last, explanations(scores, rows), strict=True)) if scores is not None and rows else {}  # type: ignore[arg-type]
@@ -314,7 +318,7 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
                 **ahead[customer],
             }
         if customer in walked.tasted:
-            fields |= loyalty(remembered.state, decider.models.brand_choice)
+            fields |= loyalty(remembered.state, usual)
         commit.scores[customer] = fields
 
 

@@ -13,7 +13,7 @@ from models.brand.choice import MAX_BRANDS, OTHER
 from models.brand.dirichlet import expected, fit, negative_binomial
 from models.brand.image import MAX_DAYS, MAX_WORDS, DaySaid, Image, Images, shift, wilson
 from models.brand.position import SWITCH_FADE, CategorySums, UsualPrices
-from models.brand.taste import tell
+from models.brand.taste import SEGMENT, tell
 from schemas.codec import decode
 from schemas.events import Alternative
 from schemas.state import Taste
@@ -47,7 +47,8 @@ def fed(rows):
     for number, (kind, customer, lines) in enumerate(rows):
         mine = None if customer is None else tastes.setdefault(customer, {})
         for row in tell(sale(kind, number, customer, lines), mine, float(number), number // 20):
-            book.bought(row | {"segment": "" if customer is None else str(len(customer) % 2)})
+            row[SEGMENT] = "" if customer is None else str(len(customer) % 2)
+            book.bought(row)
     return book
 
 

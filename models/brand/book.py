@@ -89,15 +89,15 @@ class BrandBook:
 
     # Purchases.
 
-    def bought(self, row: Any) -> None:
+    def bought(self, row: Mapping[str, Any]) -> None:
         """Learn one category of one purchase, or refund, as `models.brand.taste.tell` has it.
 
         Raises
         ------
-        msgspec.ValidationError
+        KeyError, msgspec.ValidationError
             It is not such a row.
         """
-        told = msgspec.convert(row, Told)
+        told = msgspec.convert(row["told"], Told)
         name = self._category(told.category)
         category = self.categories.setdefault(name, CategorySums())
         if told.taste is not None:

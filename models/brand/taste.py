@@ -168,8 +168,8 @@ class Told(Struct, array_like=True):
 SEGMENT: Final = Told.__struct_fields__.index("segment")
 
 
-def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, day: int) -> list[list[Any]]:
-    """Rows of `Told`, one a category, of what was bought and what was known before; then remember it.
+def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, day: int) -> list[dict[str, list[Any]]]:
+    """Rows with `Told` as `told`, one a category, of what was bought and what was known before; then remember it.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, d
         Days since 1970-01-01 in the shop's timezone.
     """
     is_purchase = isinstance(event, Purchase)
-    rows: list[list[Any]] = []
+    rows: list[dict[str, list[Any]]] = []
     for one in bought(event):
         row: list[Any] = [at, day, 1 if is_purchase else -1, one.category, one.brand, event.currency, one.lines]
         if tastes is not None and is_purchase:
@@ -191,5 +191,5 @@ def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, d
             remember(tastes, one)
         else:
             row += [None, None, False, ""]
-        rows.append(row)
+        rows.append({"told": row})
     return rows

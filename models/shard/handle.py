@@ -131,7 +131,7 @@ class _Decider:
         if step.choices:
             segment_before = remembered.standing.contacts.previous_segment
             for choice in step.choices:
-                choice[SEGMENT] = "" if segment_before is None else str(segment_before)
+                choice["told"][SEGMENT] = "" if segment_before is None else str(segment_before)
         if isinstance(step.event, Forgotten):
             self._forget(step.customer, remembered)
             return

@@ -54,7 +54,7 @@ class Step(Struct):
     consent: dict[str, bool] | None = None
     unsubscribed: frozenset[str] = frozenset()
     ended: int = 0
-    choices: list[list[Any]] | None = None
+    choices: list[dict[str, list[Any]]] | None = None
 
 
 class Walk(Struct):
@@ -69,7 +69,7 @@ class Walk(Struct):
     sales: dict[tuple[str, int], int] = field(default_factory=dict)
     touched: dict[str, None] = field(default_factory=dict)
     advanced: dict[str, None] = field(default_factory=dict)
-    choices: list[list[Any]] = field(default_factory=list)
+    choices: list[dict[str, list[Any]]] = field(default_factory=list)
     sayings: list[dict[str, Any]] = field(default_factory=list)
     tasted: dict[str, None] = field(default_factory=dict)
     market: list[dict[str, Any]] = field(default_factory=list)

@@ -47,7 +47,7 @@ def fed(rows):
     for number, (kind, customer, lines) in enumerate(rows):
         mine = None if customer is None else tastes.setdefault(customer, {})
         for row in tell(sale(kind, number, customer, lines), mine, float(number), number // 20):
-            row[SEGMENT] = "" if customer is None else str(len(customer) % 2)
+            row["told"][SEGMENT] = "" if customer is None else str(len(customer) % 2)
             book.bought(row)
     return book
 

@@ -6,8 +6,8 @@ Saabas (2014), Interpreting random forests: what a question adds is the mean of 
 where it was asked, so that base and contributions add up to the score.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -23,47 +23,61 @@ MISSING: Final = -1e6
 
 
 class Prepared(Struct):
-    """A compiled model as arrays: shapes (t, depth) and (t, leaves), and the mean of each node by level."""
+    """A compiled model as arrays. `steps` is what each leaf adds by column, shape (t * leaves, c)."""
 
     columns: Places
     thresholds: Array
     leaves: Array
     means: list[Array]
-    places: dict[int, list[int]]
-    known: frozenset[int]
-    offers: list[int]
+    steps: Array
+    flags: tuple[Places, Places]
+    values: tuple[Places, Places]
+    known: Places
+    offers: Places
 
 
 @lru_cache(maxsize=32)
 def prepared(model: TreesModel) -> Prepared:
     """Arrays of a model, made once."""
-    leaves = np.array(model.leaves).reshape(-1, 2**model.depth)
+    depth, count = model.depth, 2**model.depth
+    leaves = np.array(model.leaves).reshape(-1, count)
     shares, means = np.array(model.shares).reshape(leaves.shape), [leaves]
     while means[0].shape[1] > 1:
         pairs, weights = means[0].reshape(len(leaves), -1, 2), shares.reshape(len(leaves), -1, 2)
         shares = weights.sum(axis=2)
         weighted = (pairs * weights).sum(axis=2) / np.maximum(shares, 1e-300)
         means.insert(0, np.where(shares > 0.0, weighted, pairs.mean(axis=2)))
-    places: dict[int, list[int]] = {}
-    for place, key in enumerate(model.keys, len(model.features)):
-        places.setdefault(key, []).append(place)
-    shape = (-1, model.depth)
-    offers = [place for key, some in places.items() if key & OFFER for place in some]
-    columns, thresholds = np.array(model.columns, dtype=np.int64), np.array(model.thresholds)
+    columns = np.array(model.columns, dtype=np.int64)
+    wide = [np.repeat(mean, count // mean.shape[1], axis=1) for mean in means]
+    steps = np.zeros((len(leaves), count, len(model.features) + len(model.keys)))
+    for level, (before, after) in enumerate(pairwise(wide)):
+        np.add.at(
+            steps, (np.arange(len(leaves))[:, None], np.arange(count), columns[level::depth, None]), after - before
+        )
+    keys, flags = np.array(model.keys, dtype=np.int64), np.array(model.flags, dtype=bool)
+    places = np.arange(len(keys)) + len(model.features)
     return Prepared(
-        columns.reshape(shape), thresholds.reshape(shape), leaves, means, places, frozenset(model.known), offers
+        columns=columns,
+        thresholds=np.array(model.thresholds),
+        leaves=leaves,
+        means=means,
+        steps=steps.reshape(-1, steps.shape[2]),
+        flags=_by_key(keys[flags], places[flags]),
+        values=_by_key(keys[~flags], places[~flags]),
+        known=np.array(model.known, dtype=np.int64),
+        offers=places[(keys & OFFER) > 0],
     )
 
 
+def _by_key(keys: Places, places: Places) -> tuple[Places, Places]:
+    order = np.argsort(keys)
+    return keys[order], places[order]
+
+
 def columns_of(
-    model: TreesModel,
-    x: Array,
-    rows: Sequence[int],
-    keys: Sequence[int],
-    values: Sequence[float],
-    without: Places | None,
-) -> tuple[Array, list[list[int]]]:
-    """Columns as the trees ask for them, shape (n, c), and which of them each attribute filled.
+    model: TreesModel, x: Array, rows: Places, keys: Places, values: Array, without: Places | None
+) -> tuple[Array, Places]:
+    """Columns as the trees ask for them, shape (n, c), and those that each attribute filled, shape (2, m), else -1.
 
     `x` has the model's `features`; `rows`, `keys` and `values` are attributes, one each; rows in `without` have no
     offer at all.
@@ -71,34 +85,37 @@ def columns_of(
     ready = prepared(model)
     blank = [0.0 if flag else MISSING for flag in model.flags]
     matrix = np.concatenate([x, np.broadcast_to(blank, (len(x), len(blank)))], axis=1)
-    if without is not None and len(without) and ready.offers:
-        usual = np.array(model.usual)[np.array(ready.offers) - len(model.features)]
-        matrix[without[:, None], np.array(ready.offers)] = usual
-    filled = []
-    for row, key, value in zip(rows, keys, values, strict=True):
-        rare = key not in ready.known and key & ONE_HOT
-        places = ready.places.get(key & KIND if rare else key, [])
-        for place in places:
-            matrix[row, place] = 1.0 if model.flags[place - len(model.features)] else value
-        filled.append(places)
+    if without is not None and len(without) and len(ready.offers):
+        matrix[without[:, None], ready.offers] = np.array(model.usual)[ready.offers - len(model.features)]
+    rare = (keys & ONE_HOT > 0) & ~np.isin(keys, ready.known)
+    asked = np.where(rare, keys & KIND, keys)
+    filled = np.stack([_looked_up(asked, *ready.flags), _looked_up(asked, *ready.values)])
+    for place, told in zip(filled, (np.ones(len(keys)), values), strict=True):
+        there = place >= 0
+        matrix[rows[there], place[there]] = told[there]
     return matrix, filled
+
+
+def _looked_up(asked: Places, keys: Places, places: Places) -> Places:
+    if not len(keys):
+        return np.full(len(asked), -1)
+    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.where(keys[at] == asked, places[at], -1)
 
 
 def score_trees(model: TreesModel, matrix: Array) -> tuple[Array, Array]:
     """Linear predictors, shape (n,), and what each column adds to the base, shape (n, c)."""
-    ready, n = prepared(model), len(matrix)
-    trees = np.arange(len(ready.leaves))
-    node = np.zeros((n, len(trees)), dtype=np.int64)
-    parts = np.zeros((n, matrix.shape[1]))
-    row = np.broadcast_to(np.arange(n)[:, None] * matrix.shape[1], node.shape)
+    ready = prepared(model)
+    above = np.ascontiguousarray(matrix.T)[ready.columns] > ready.thresholds[:, None]
+    leaf = np.zeros((len(ready.leaves), len(matrix)), dtype=np.int64)
     for level in range(model.depth):
-        column = ready.columns[:, level]
-        below = 2 * node + (matrix[:, column] > ready.thresholds[:, level])
-        steps = ready.means[level + 1][trees, below] - ready.means[level][trees, node]
-        parts += np.bincount((row + column).ravel(), weights=steps.ravel(), minlength=parts.size).reshape(parts.shape)
-        node = below
-    z = model.offset + model.slope * (model.intercept + ready.leaves[trees, node].sum(axis=1))
-    return z, model.slope * parts
+        leaf = 2 * leaf + above[level :: model.depth]
+    leaf += np.arange(len(leaf))[:, None] * ready.leaves.shape[1]
+    parts = np.zeros(matrix.shape)
+    for one in leaf:  # tree by tree: what a leaf adds to each column
+        parts += ready.steps.take(one, axis=0)
+    z = model.intercept + ready.leaves.ravel().take(leaf).sum(axis=0)
+    return model.offset + model.slope * z, model.slope * parts
 
 
 def base_of(model: TreesModel) -> float:

@@ -58,5 +58,5 @@ def _trees(model: TreesModel) -> list[tuple[str | int, float]]:
         steps = ready.means[level + 1] - np.repeat(ready.means[level], 2, axis=1)
         weights = shares.reshape(len(shares), steps.shape[1], -1).sum(axis=2)
         weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
-        np.add.at(variances, ready.columns[:, level], (weights * steps**2).sum(axis=1))
+        np.add.at(variances, ready.columns[level :: model.depth], (weights * steps**2).sum(axis=1))
     return [(name, abs(model.slope) * float(np.sqrt(value))) for name, value in zip(names, variances, strict=True)]

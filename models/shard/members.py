@@ -99,20 +99,15 @@ def _add_attributes(model: LinearModel, found: Found, attributes: Owned, without
 
 
 def _trees(model: TreesModel, x: Array, attributes: Owned, without: Places | None) -> Found:
-    rows = attributes.rows.tolist()
-    matrix, filled = columns_of(
-        model, _columns(model, x), rows, attributes.keys.tolist(), attributes.values.tolist(), without
-    )
+    rows = attributes.rows
+    matrix, filled = columns_of(model, _columns(model, x), rows, attributes.keys, attributes.values, without)
     z, columns = score_trees(model, matrix)
     parts = np.zeros_like(x)
     for column, name in enumerate(model.features):
         if name in PLACES:
             parts[:, PLACES[name]] = columns[:, column]
-    missing = columns[:, len(model.features) :].sum(axis=1)
-    effects = np.zeros(len(rows))
-    for place, (row, some) in enumerate(zip(rows, filled, strict=True)):
-        effects[place] = sum(columns[row, column] for column in some)
-        missing[row] -= effects[place]
+    effects = np.where(filled >= 0, columns[rows, filled], 0.0).sum(axis=0)
+    missing = columns[:, len(model.features) :].sum(axis=1) - np.bincount(rows, weights=effects, minlength=len(x))
     return Found(base_of(model), z, parts, NATURAL, effects, missing)
 
 
@@ -126,6 +121,9 @@ def _mixture(model: MixtureModel, x: Array, attributes: Owned, without: Places |
         found.z += weight * one.z
         found.effects += weight * one.effects
         found.missing += weight * one.missing
+        if one.names == NATURAL:
+            found.parts += weight * one.parts
+            continue
         for column, name in enumerate(one.names):
             if name in PLACES:
                 found.parts[:, PLACES[name]] += weight * one.parts[:, column]

@@ -86,7 +86,7 @@ def mutations(
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     unseen = []
     with stack(folder / "stack") as own:
-        running = Rounds(own, folder, seed)
+        running = Rounds(own, folder, seed, events=3_000)
         for name in [name for name in MUTATIONS if only is None or only in name]:
             began = time.monotonic()
             wrong = running.mutate(name)
@@ -95,6 +95,8 @@ def mutations(
             unseen += [] if caught else [name]
             verdict = f"caught by {', '.join(caught)}" if caught else f"NOT CAUGHT, seen {seen}"
             print(f"{name:<32} {time.monotonic() - began:>5.0f} s: {verdict}", flush=True)
+            for line in wrong if not caught else wrong[:1]:
+                print(f"       {line:.300}", flush=True)
     print(f"{len(unseen)} not caught")
     sys.exit(bool(unseen))
 

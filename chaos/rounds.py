@@ -58,15 +58,15 @@ def injections() -> list[Plan]:
 class Rounds:
     """Runs rounds on one stack, each beside the calm run of the same input."""
 
-    def __init__(self, stack: OwnStack, folder: Path, seed: int) -> None:
-        self.stack, self.folder, self.seed = stack, folder, seed
+    def __init__(self, stack: OwnStack, folder: Path, seed: int, events: int = EVENTS) -> None:
+        self.stack, self.folder, self.seed, self.events = stack, folder, seed, events
         self._calm: dict[tuple[int, bool], Found] = {}
         self._inputs: dict[int, Input] = {}
 
     def input(self, number: int) -> Input:
         """One of a few inputs."""
         if number not in self._inputs:
-            self._inputs[number] = make(f"{self.seed}-{number}", EVENTS, PARTITIONS)
+            self._inputs[number] = make(f"{self.seed}-{number}", self.events, PARTITIONS)
         return self._inputs[number]
 
     def calm(self, number: int, *, pinned: bool) -> Found:
@@ -123,13 +123,13 @@ class Rounds:
             remove(folder)
         return done
 
-    def mutate(self, name: str, patience: float = 90.0) -> list[str]:
+    def mutate(self, name: str, patience: float = 200.0) -> list[str]:
         """Run the product broken in one way; returns the differences found, beside the calm run of the whole one."""
         mutation = MUTATIONS[name]
         rng = random.Random(f"mutation {self.seed} {name}")
         calm, made = self.calm(0, pinned=True), self.input(0)
-        job = Job(self.stack, made, self.folder / name.replace(" ", "-"), learned())
-        pace = 0.4 if mutation.fault else 0.05
+        job = Job(self.stack, made, self.folder / name.replace(" ", "-"), learned(), chunk_size=50)
+        pace = 0.6 if mutation.fault else 0.05
         job.start(replace(mutation.plan, mutation=name, pace=pace))
         for _ in range(mutation.workers - 1):
             job.start(Plan(mutation=name, pace=pace))

@@ -166,7 +166,7 @@ def _standing(letter: Letter, replayed: Replayed | None, max_attempts: int) -> s
 def _replayed(settings: Settings, *, needed: bool = False) -> Replayed | None:
     """What was sent again before. Without Redis nothing can be sent, but letters can be looked at."""
     try:
-        return Replayed(settings.given("redis"), settings.prefix)
+        return Replayed(settings)
     except (Misconfigured, Unavailable) as error:
         if needed:
             raise

@@ -87,12 +87,24 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def confirm(self, offsets: dict[TP, int]) -> bool:
         """Commit offsets to Kafka. False: it is away, or no longer gives all of these partitions to us."""
+        if not self._in_group():
+            return False
         mine = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         try:
             await asyncio.wait_for(self._ensure_consumer().commit(mine), CONFIRM_SECONDS)
         except (KafkaError, TimeoutError):
             return False
         return True
+
+    def _in_group(self) -> bool:
+        """Whether we are members and no rebalance goes on, as far as is known here.
+
+        aiokafka answers a commit that the group refuses by forgetting its membership, also one that it is just
+        about to get: who commits while it joins may never come in.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        heartbeat: Any = getattr(coordinator, "_heartbeat_task", None)
+        return heartbeat is not None and not coordinator._rejoin_needed_fut.done()
 
     def highwater(self, tp: TP) -> int:
         """Faust asks for its statistics, also of a partition just lost, and would end there."""

@@ -3,11 +3,10 @@
 import time
 from typing import Any, Final
 
-import redis
-
 from streams.kafka.dlq import Letter
-from streams.redis.client import redis_errors
+from streams.redis.client import reader, redis_errors
 from streams.redis.keys import Keys
+from streams.settings import Settings
 
 KEPT: Final = 100_000
 """Letters remembered; one that was sent again before the last so many counts as open."""
@@ -16,9 +15,9 @@ KEPT: Final = 100_000
 class Replayed:
     """The places of records whose letters were sent again. Raises `Unavailable`."""
 
-    def __init__(self, url: str, prefix: str) -> None:
-        self.client: Any = redis.Redis.from_url(url, decode_responses=True)
-        self.key = Keys(prefix).replayed
+    def __init__(self, settings: Settings) -> None:
+        self.client: Any = reader(settings, text=True)
+        self.key = Keys(settings.prefix).replayed
         with redis_errors():
             self.places: set[str] = set(self.client.zrange(self.key, 0, -1))  # type: ignore[arg-type]
 

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     response_days: Annotated[float, Field(gt=0)] = 7.0
     example_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     chunk_size: Annotated[int, Field(ge=1, le=5_000)] = 500
-    models: Annotated[str, Field(pattern=r"^(live|[a-z_]+=[\w.-]+(,[a-z_]+=[\w.-]+)*)$")] = "live"
+    models: Annotated[str, Field(pattern=r"^(live|[a-z_]+=[^,=\s]+(,[a-z_]+=[^,=\s]+)*)$")] = "live"
     campaigns: Path | None = None
     data: Path = Path(".streamscore")
     snapshot_key: SecretStr | None = None

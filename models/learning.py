@@ -11,6 +11,7 @@ import numpy as np
 from models.brand.book import BrandBook
 from models.customers.attributes import unpack_pairs
 from models.customers.features import NATURAL, unpack
+from models.league.amounts import AmountContest
 from models.league.baselines import Persistence, RunningMean
 from models.league.contract import Learner
 from models.league.fallback import persistence
@@ -34,6 +35,10 @@ PERSISTS: Final = "persistence"
 LAST_ORDERS: Final = "orders_90d"
 LIFETIMES: Final = "pareto_nbd"
 """The one of the buy-till-you-die models that tells what is to be expected."""
+PERSISTING: Final = {"value": LAST_WINDOW}
+"""Tasks with a contest for who serves, and what serves at first: as much as in the last window."""
+TRIVIAL: Final = frozenset({"running_mean", "persistence"})
+UNSERVED: Final = frozenset({"running_mean"})
 TASKS: Final = ("response", "churn", "value", "segments", "sales", "market", "brand_choice", "sentiment")
 
 
@@ -61,11 +66,12 @@ class Learning:
         }
         for target in ("churn", "value"):
             self.leagues[target].add_baselines(self._lifetimes(target, PRIORS[target]))
+        self.contests = {task: AmountContest(PERSISTS) for task in PERSISTING}
         self.draws = Draws()
         self.clusters = Clusters(currency=policy.currency)
         self.members: dict[int, int] = {}
         self.movements: dict[tuple[int, int], int] = {}
-        self.kept = self.drawn_again = 0
+        self.kept = self.drawn_again = 0.0
         self.sales = SalesBook()
         self.brands = BrandBook(policy.currency)
         self.market = Journaled(Market())
@@ -128,15 +134,12 @@ class Learning:
 
     def _example(self, task: str, row: Mapping[str, Any], x: dict[str, float]) -> None:
         opened = Opened(task, row["at"], row["x"], row.get("a", b""))
-        asked = self._asked(opened)
         if not row.get("treated", True):
+            self._asked(opened)
             return  # a control's outcome says what happens without a contact: uplift, not response
-        pairs = unpack_pairs(opened.attributes)
-        judged = opened.at >= self.judge_from
-        self.leagues[task].mature(x, row["y"], row["served"], opened.at, asked, pairs, judged=judged)
+        self._mature(task, x, row["y"], row["served"], opened, unpack_pairs(opened.attributes))
         if task == "churn" and "orders" in row:
-            asked = self._asked(msgspec.structs.replace(opened, task="purchases"))
-            self.leagues["purchases"].mature(x, row["orders"], None, opened.at, asked, judged=judged)
+            self._mature("purchases", x, row["orders"], None, opened, {})
 
     def _asked(self, opened: Opened) -> dict[str, float] | None:
         answers = self.asked.get(opened, [])
@@ -175,7 +178,8 @@ class Learning:
         while len(self.movements) > MOVEMENTS:
             del self.movements[next(iter(self.movements))]
         kept, again = row.get("kept", (0, 0))
-        self.kept, self.drawn_again = self.kept + kept, self.drawn_again + again
+        fade = (1.0 - 1.0 / REMEMBERED) ** again
+        self.kept, self.drawn_again = fade * self.kept + kept, fade * self.drawn_again + again
 
     def _segment_report(self) -> dict[str, Any]:
         """Quality of the segments; `stability` is the share of customers who kept theirs from draw to draw."""
@@ -216,33 +220,40 @@ class Learning:
     def serving(self) -> ServingSet:
         """Return what shards score with, as learned so far."""
         compiled = {task: league.compiled(NAMES[task]) for task, league in self.leagues.items()}
-        compiled["value"] = self._value()
+        compiled |= {task: self._amount(task) for task in self.contests}
         return ServingSet(
             **compiled, segments=self.clusters.compiled(str(self.clusters.fits)), brand_choice=self.brands.compiled()
         )
 
-    def _value(self) -> ServingModel:
-        league, closest = self.leagues["value"], self.closest()
-        model = league.entrants()[closest].compiled("value", f"{closest}:{league.version}", NAMES["value"])
-        if closest == league.champion_name:
-            model = league.compiled(NAMES["value"])
-        return model or persistence("value", LAST_WINDOW, NAMES["value"])
+    def _amount(self, task: str) -> ServingModel | None:
+        """Return what the champion of a task with amounts is compiled to; persistence while it is cold."""
+        league, name = self.leagues[task], self.champion(task)
+        if name == league.champion_name:
+            model = league.compiled(NAMES[task])
+        else:
+            model = league.entrants()[name].compiled(task, f"{name}:{league.version}", NAMES[task])
+        return model or persistence(task, PERSISTING[task], NAMES[task])
 
     def champion(self, task: str) -> str:
         """Name of who serves a task."""
-        return self.closest() if task == "value" else self.leagues[task].champion_name
+        return self.contests[task].champion if task in self.contests else self.leagues[task].champion_name
 
-    def closest(self) -> str:
-        """Who of `value` was closest so far, all asked just before learning; persistence while nobody is."""
-        league = self.leagues["value"]
-        errors = {name: league.fresh[name].report()["mae"] for name in (league.champion_name, LIFETIMES, PERSISTS)}
-        known = {name: error for name, error in errors.items() if error is not None}
-        return min(known, key=lambda name: known[name]) if known else PERSISTS
+    def _mature(
+        self, task: str, x: dict[str, float], y: float, served: float | None, opened: Opened, pairs: Mapping[int, float]
+    ) -> None:
+        """Judge, compare, teach."""
+        league, asked = self.leagues[task], self._asked(msgspec.structs.replace(opened, task=task))
+        judged = opened.at >= self.judge_from
+        if task in self.contests:
+            asked = asked or league.ask(x, pairs)
+            self.contests[task].judge(y, {name: asked[name] for name in asked if name not in UNSERVED}, opened.at)
+        league.mature(x, y, served, opened.at, asked, pairs, judged=judged)
 
     def versions(self) -> tuple[str, ...]:
         """Change when a published model would."""
         fits = (str(self.clusters.fits), str(self.draws.fits))
-        return (*(league.version for league in self.leagues.values()), *fits, self.brands.version)
+        served = tuple(contest.champion for contest in self.contests.values())
+        return (*(league.version for league in self.leagues.values()), *served, *fits, self.brands.version)
 
     def report(self) -> dict[str, Any]:
         """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
@@ -265,13 +276,18 @@ class Learning:
         if isinstance(league, LabelLeague):
             return self._labels(league, report)
         served = report.pop("served")
-        name = league.champion_name
-        if league.task == "value":
-            name = self.closest()
-        fresh = report["models"]
+        name, fresh = self.champion(league.task), report["models"]
+        others: dict[str, Any] = {}
+        if league.kind == "amount":
+            report["promotions"] = self.contests[league.task].log if league.task in self.contests else []
+            everybody = fresh | report["baselines"]
+            others = {other: figures for other, figures in everybody.items() if other not in TRIVIAL}
+            report["baselines"] = {other: figures for other, figures in everybody.items() if other in TRIVIAL}
+            if served["mae"] is None:
+                served = everybody[name]
         return report | {
             "champion": name,
-            "models": {name: served | {"microseconds_per_example": None}},
+            "models": others | {name: served | {"microseconds_per_example": None}},
             "just_before_learning": fresh,
         }
 
@@ -295,6 +311,7 @@ class Learning:
             "leagues": {task: league.state() for task, league in self.leagues.items()},
             "clusters": self.clusters.state(),
             "draws": self.draws.state(),
+            "contests": {task: msgspec.to_builtins(contest) for task, contest in self.contests.items()},
             "members": self.members,
             "movements": self.movements,
             "kept": (self.kept, self.drawn_again),
@@ -315,6 +332,7 @@ class Learning:
             for task, kept in state["leagues"].items()
         }
         self.clusters, self.draws = Clusters.restore(state["clusters"]), Draws.restore(state["draws"])
+        self.contests = msgspec.convert(state["contests"], dict[str, AmountContest])
         self.members, self.shards = state["members"], state["shards"]
         self.movements, (self.kept, self.drawn_again) = state["movements"], state["kept"]
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
@@ -324,6 +342,8 @@ class Learning:
             self.market = Journaled.restore(state["market"], parts, Market(), Market.restore)
 
 
+REMEMBERED: Final = 10_000.0
+"""Draws that the share of customers who kept their segment looks back on."""
 MOVEMENTS: Final = 400
 """Pairs of segments between which movements are counted; the pair longest without any is forgotten."""
 EPOCH: Final = 719_163

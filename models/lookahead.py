@@ -11,7 +11,6 @@ from scipy.stats import rankdata, spearmanr
 from models.customers.advance import E4, amount_e4
 from models.customers.attributes import customer_pairs
 from models.customers.features import NATURAL, natural, scaled
-from models.league.league import League
 from models.league.prequential import AmountQuality, BinaryQuality, share_in_best_tenth
 from models.learning import LIFETIMES, Learning
 from models.lifetimes.entrant import LifetimeEntrant
@@ -24,7 +23,7 @@ from schemas.state import CustomerState
 
 Array = NDArray[np.float64]
 TASKS: Final = ("churn", "value", "purchases")
-TRIVIAL: Final = frozenset({"base_rate", "recency_days", "running_mean", "persistence"})
+TRIVIAL: Final = frozenset({"base_rate", "recent_rate", "recency_days", "running_mean", "persistence"})
 """Entrants that are shown as baselines, unless one of them serves."""
 COLUMNS: Final = tuple(NATURAL.index(name) for name in ("recency_days", "orders", "spend", "tenure_days"))
 
@@ -121,27 +120,20 @@ def _asked(
 ) -> dict[str, Array]:
     """Every entrant's scores, shape (n,), the one that serves first."""
     league = learning.leagues[task]
-    names = sorted(league.entrants(), key=lambda name: name != learning.champion(task))
-    found: dict[str, Array] = {}
-    rows: list[dict[str, float]] | None = None
-    for name in names:
-        entrant = league.entrants()[name]
-        if isinstance(entrant, LifetimeEntrant):
-            model = entrant.within(stretch.days).compiled(task, "", NATURAL)
-            if model is not None:
-                found[name] = predictions(model, score_matrix(model, x[:, COLUMNS])[0])
-            continue
-        rows = rows or [
-            league.seen(dict(zip(NATURAL, row, strict=True)), p) for row, p in zip(x.tolist(), pairs, strict=True)
-        ]
-        found[name] = stretch(task, np.array([entrant.score_one(row) for row in rows]))
-    return found
-
-
-def _rows(league: League, x: Array, pairs: Sequence[Mapping[int, float]]) -> list[dict[str, float]]:
-    return [
-        league.seen(dict(zip(NATURAL, row, strict=True)), some) for row, some in zip(x.tolist(), pairs, strict=True)
-    ]
+    rows = [dict(zip(NATURAL, row, strict=True)) for row in x.tolist()]
+    lives = {name: one for name, one in league.entrants().items() if isinstance(one, LifetimeEntrant)}
+    for entrant in lives.values():
+        entrant.prepare(rows)
+    answers = [league.ask(row, some) for row, some in zip(rows, pairs, strict=True)]
+    found = {name: np.array([answer[name] for answer in answers]) for name in (answers[0] if answers else ())}
+    for name, scores in found.items():
+        model = lives[name].within(stretch.days).compiled(task, "", NATURAL) if name in lives else None
+        if model is None:
+            found[name] = stretch(task, scores)
+        else:
+            found[name] = predictions(model, score_matrix(model, x[:, COLUMNS])[0])
+    champion = learning.champion(task)
+    return {name: found[name] for name in sorted(found, key=lambda name: name != champion)}
 
 
 def of_labels(came: Array, score: Array) -> dict[str, float | None]:

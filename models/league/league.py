@@ -14,6 +14,7 @@ from models.league.learners import Classifier, Regressor, classifier, regressor
 from models.league.margin import Fourier, Hinge
 from models.league.net import Net
 from models.league.prequential import AmountQuality, BinaryQuality
+from models.league.tree import Tree
 from models.league.vocabulary import Vocabulary
 from models.lifetimes.entrant import LifetimeEntrant
 from schemas.serving import LinearModel, ServingModel, TreesModel
@@ -40,6 +41,7 @@ _LEARNERS: Final[dict[str, type[Learner]]] = {
         Fourier,
         Net,
         Boosted,
+        Tree,
     )
 }
 

@@ -10,6 +10,7 @@ from models.league.dynamic import Dynamic
 from models.league.learners import classifier
 from models.league.margin import Fourier, Hinge
 from models.league.net import Net
+from models.league.tree import Tree
 
 CHAMPION: Final = "logistic"
 """Serves until another is shown to be better."""
@@ -20,13 +21,14 @@ ENTRANTS: Final[dict[str, Callable[[float], Learner]]] = {
     "fourier": Fourier,
     "net": Net,
     "boosted": Boosted,
+    "tree": Tree,
 }
 """Made from the prior probability."""
 TRIVIAL: Final[dict[str, Callable[[float], Learner]]] = {
     "last_100": lambda prior: RecentRate(prior, 100.0),
     "last_1000": lambda prior: RecentRate(prior, 1_000.0),
 }
-SAMPLED: Final[dict[str, int]] = {"fourier": 8, "net": 8}
+SAMPLED: Final[dict[str, int]] = {"fourier": 8, "net": 8, "tree": 8}
 """Who sees one example in so many, drawn by the example: too dear for all, and not among those who may serve."""
 MIXED: Final = ("logistic", "dynamic", "hinge", "boosted")
 """Members of the mixture: all can be compiled."""

@@ -37,6 +37,7 @@ ALLOWED: Final[frozenset[tuple[str, str]]] = frozenset(
         ("numpy.dtypes", "Int64DType"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "scalar"),
+        ("random", "Random"),
         ("river._river_rust.drift", "AdaptiveWindowing"),
         ("river._river_rust.vectordict", "VectorDict"),
         ("river.drift.adwin", "ADWIN"),
@@ -48,6 +49,14 @@ ALLOWED: Final[frozenset[tuple[str, str]]] = frozenset(
         ("river.optim.losses", "Squared"),
         ("river.optim.schedulers", "Constant"),
         ("river.preprocessing.scale", "StandardScaler"),
+        ("river.proba.gaussian", "Gaussian"),
+        ("river.stats.mean", "Mean"),
+        ("river.stats.var", "Var"),
+        ("river.tree.hoeffding_adaptive_tree_classifier", "HoeffdingAdaptiveTreeClassifier"),
+        ("river.tree.nodes.branch", "NumericBinaryBranch"),
+        ("river.tree.nodes.hatc_nodes", "AdaLeafClassifier"),
+        ("river.tree.nodes.hatc_nodes", "AdaNumBinaryBranchClass"),
+        ("river.tree.splitter.gaussian_splitter", "GaussianSplitter"),
     }
 )
 """All that a snapshot may name. Neither `getattr` nor `partial` is needed by what stands here."""

@@ -28,6 +28,8 @@ ENTRANTS = {
     "persistence": lambda: Persistence("f3"),
 }
 PRIORS = {**dict.fromkeys(ROSTER | TRIVIAL, 0.1), "classifier": 0.1, "regressor": 30.0, "base_rate": 0.1, "rule": 0.1}
+SHARES_OBJECTS = {"tree"}
+"""Pickles of equal trees differ in which equal objects they share: their futures are compared instead."""
 AMOUNTS = {"regressor", "persistence"}
 
 
@@ -83,7 +85,9 @@ def law_score_learns_nothing(name):
             asked.score_one(x | {"never learned": 3.0})
         asked.learn_one(x, y)
         quiet.learn_one(x, y)
-        assert freeze(asked.state(), KEY) == freeze(quiet.state(), KEY)
+        if name not in SHARES_OBJECTS:
+            assert freeze(asked.state(), KEY) == freeze(quiet.state(), KEY)
+    assert feed(name, asked, seed=2) == feed(name, quiet, seed=2)
 
 
 def law_cold_answers_the_prior(name):

@@ -11,7 +11,7 @@ from models.lifetimes.fit import fit
 from schemas.lifetimes import Family, Lifetimes
 
 FAMILIES: Final[tuple[Family, ...]] = ("pareto_nbd", "bg_nbd")
-CAPACITY: Final = 8_000
+CAPACITY: Final = 16_000
 WIDTH: Final = 4
 FIRST: Final = 200
 """Draws before the first fit."""
@@ -21,9 +21,9 @@ EVERY: Final = 2_000
 
 
 class Draws:
-    """Histories of the latest 8,000 customers drawn at random, and what was fitted on them.
+    """Histories of the latest 16,000 customers drawn at random, and what was fitted on them.
 
-    Bounded: four 32-bit floats a draw, 128 KB. Plain data in `state`, and back, it has the same future.
+    Bounded: four 32-bit floats a draw, 256 KB. Plain data in `state`, and back, it has the same future.
     """
 
     def __init__(self) -> None:

@@ -73,7 +73,7 @@ class Learning:
         self.movements: dict[tuple[int, int], int] = {}
         self.kept = self.drawn_again = 0.0
         self.sales = SalesBook()
-        self.brands = BrandBook(policy.currency)
+        self.brands = BrandBook(policy.currency, judge_from)
         self.market = Journaled(Market())
         self.shards: dict[int, tuple[float | None, bool]] = {}
 

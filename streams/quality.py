@@ -13,7 +13,7 @@ from models.policy import Policy
 from models.shard import Shop
 from schemas.events import Event
 from streams.backtest import backtest, backtest_at
-from streams.replay import bank_marketing, cdnow, online_retail, starbucks
+from streams.replay import bank_marketing, cdnow, online_retail, panel, starbucks, tweets
 from streams.report import with_ahead
 
 LATE: Final = 500
@@ -47,12 +47,28 @@ def _cdnow(data: Path | None) -> Report | None:
     return with_ahead(test.report(), ahead)
 
 
+def _panel(data: Path | None, name: str) -> Report | None:
+    """Return the report of a household panel's second half; the first is learned and not judged."""
+    file = None if data is None else data / "brand" / f"{name}.csv.gz"
+    if file is None or not file.is_file():
+        return None
+    return _run(panel.events(file), panel.CURRENCY, panel.HALF.timestamp())
+
+
+def _tweets(data: Path | None) -> Report | None:
+    file = None if data is None else data / "brand" / "airline_tweets.csv.gz"
+    return None if file is None or not file.is_file() else _run(tweets.events(file), "USD")
+
+
 SETS: Final[dict[str, Callable[[Path | None], Report | None]]] = {
     "bank_marketing": lambda data: _bank(data, 0),
     "bank_marketing_late": lambda data: _bank(data, LATE),
     "starbucks": _starbucks,
     "cdnow": _cdnow,
     "online_retail": lambda _: _run(online_retail.events(), online_retail.CURRENCY),
+    "catsup": lambda data: _panel(data, "catsup"),
+    "cracker": lambda data: _panel(data, "cracker"),
+    "airline_tweets": _tweets,
 }
 """Data set -> its report, from a folder with the sets; None where the set is not there."""
 SHOWN: Final = {
@@ -61,5 +77,8 @@ SHOWN: Final = {
     "starbucks": ("response", ("auc", "log_loss", "auc_within", "ece")),
     "cdnow": ("purchases", ("rmse", "mae", "total_ratio", "spearman", "top_10_share")),
     "online_retail": ("value", ("mae", "rmse", "total_ratio", "spearman", "top_10_share")),
+    "catsup": ("brand_choice", ("log_loss", "accuracy", "auc", "macro_f1")),
+    "cracker": ("brand_choice", ("log_loss", "accuracy", "auc", "macro_f1")),
+    "airline_tweets": ("sentiment", ("accuracy", "macro_f1", "auc", "daily_share_error")),
 }
 """Task and metrics that the command prints."""

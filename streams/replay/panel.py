@@ -18,6 +18,7 @@ from schemas.events import Alternative, Line, Purchase
 
 BEGIN: Final = datetime(2024, 1, 1, tzinfo=UTC)
 PERIOD: Final = timedelta(days=728)
+HALF: Final = BEGIN + PERIOD / 2
 CURRENCY: Final = "USD"
 
 

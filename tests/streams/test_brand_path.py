@@ -1,6 +1,7 @@
 """Brands from events to what is served: panels and tweets as events, through shards and learner."""
 
 import csv
+import gzip
 import random
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from models.policy import Policy
 from models.shard import Shop
 from schemas.events import Forgotten
+from streams import quality
 from streams.backtest import backtest
 from streams.learning import brand_fields
 from streams.replay import panel, tweets
@@ -122,3 +124,15 @@ def test_feedback_is_counted_learned_and_makes_no_customer(tmp_path):
     image = report["brands"]["airlines:Ash Air"]["image"]
     assert image["sayings"] == 300
     assert image["negative_share"] == pytest.approx(1 / 3)
+
+
+def test_quality_judges_the_second_half_of_a_panel_and_leaves_out_what_is_not_there(jam, tmp_path):
+    assert [quality.SETS[name](tmp_path) for name in ("catsup", "cracker", "airline_tweets")] == [None] * 3
+    folder = tmp_path / "brand"
+    folder.mkdir()
+    with gzip.open(folder / "catsup.csv.gz", "wb") as file:
+        file.write(jam.read_bytes())
+    events = list(panel.events(folder / "catsup.csv.gz"))
+    task = quality.SETS["catsup"](tmp_path)["tasks"]["brand_choice"]
+    assert task["examples"] == 600
+    assert task["judged"] == sum(event.occurred_at >= panel.HALF for event in events)

@@ -134,7 +134,8 @@ class _Walker:
         row = self._moment(customer, who, due, due, "draw", f"draw:{due:.0f}")
         values = self.walk.rows[row]
         self.walk.drawn.append([values[column] for column in _SEGMENT_COLUMNS])
-        if state.relation is None and _share(customer, due) < self.policy.example_share:
+        bought = state.first_purchase is not None  # who never bought can neither leave nor stay
+        if bought and state.relation is None and _share(customer, due) < self.policy.example_share:
             window = self.policy.window_days * DAY
             state.relation = Relation(due, due + window + self.policy.lateness)
             self.walk.opened.append((state.relation, row))

@@ -225,11 +225,15 @@ class Scoring:
     # Around it.
 
     async def _follow_models(self) -> None:
+        away = False
         while True:
             try:
                 await self.feed.look()
+                away = False
             except Unavailable as error:
-                logger.warning("Models cannot be read, the present ones go on: %s", error)
+                if not away:
+                    logger.warning("Models cannot be read, the present ones go on: %s", error)
+                away = True
             await asyncio.sleep(EVERY)
 
     async def _watch(self) -> None:

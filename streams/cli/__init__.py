@@ -13,7 +13,7 @@ from streams.cli import (  # noqa: F401 - each adds its commands
     run,
 )
 from streams.cli.app import app, end
-from streams.errors import Misconfigured, Unavailable
+from streams.errors import Flood, Misconfigured, Unavailable
 
 
 def main() -> None:
@@ -24,3 +24,5 @@ def main() -> None:
         end(2, str(error))
     except Unavailable as error:
         end(3, str(error))
+    except Flood as error:
+        end(1, str(error))

@@ -16,7 +16,12 @@ TAKE: Final = (
 -- ARGV: how many gaps to keep. Returns all fields of the shard, with its new head.
 local head = next_head(old)
 local gaps = redis.call('HGET', KEYS[1], 'gaps') or ''
-gaps = gaps .. old .. '-' .. head .. ' '
+local low = string.match(gaps, '(%d+)%-' .. old .. ' $')
+if low then  -- nobody has written since it was taken last: one gap, however often that comes
+  gaps = string.sub(gaps, 1, -(#low + #old + 3)) .. low .. '-' .. head .. ' '
+else
+  gaps = gaps .. old .. '-' .. head .. ' '
+end
 local _, n = string.gsub(gaps, ' ', '')
 while n > tonumber(ARGV[1]) do
   gaps = string.sub(gaps, string.find(gaps, ' ') + 1)

@@ -258,3 +258,25 @@ def examples(settings):
     consumer.close()
     assert found
     return found
+
+
+def test_a_flood_of_poison_stops_the_worker_and_again_when_it_is_started_again(services, settings, events, tmp_path):
+    import kafka
+
+    ensure_topics(settings.broker, settings.prefix, settings.partitions)
+    producer = kafka.KafkaProducer(bootstrap_servers=settings.broker)
+    for number in range(6_000):
+        producer.send(f"{settings.prefix}transactions", b"{not json %d" % number, key=b"k", partition=number % 2)
+    producer.flush()
+    producer.close()
+    with redis.Redis.from_url(services.redis) as client:
+        for _ in range(2):
+            child = start(settings, tmp_path, "scoring")
+            try:
+                assert child.wait(60) == 1
+            finally:
+                child.kill()
+            assert 0 < handled(client, settings) < 2_000
+    said = " ".join((tmp_path / "worker.log").read_text().split())
+    assert said.count("cannot be used, the last at offset") == 2
+    assert "Traceback" not in said

@@ -17,7 +17,7 @@ from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.learning import Taken, is_new
 from streams.redis.client import Server, connect
 from streams.redis.keys import Keys
-from streams.redis.ledger import RedisLedger
+from streams.redis.ledger import GAPS, RedisLedger
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,24 @@ def test_a_lost_reply_and_a_new_holder_is_fenced(own):
         await ledger.take(0)
         with pytest.raises(Fenced):
             await ledger.commit(hold, chunk(1))
+
+    run(own, test)
+
+
+def test_a_shard_that_is_taken_again_and_again_has_one_gap(own):
+    async def test(ledger, _client, _plain):
+        hold = await ledger.take(0)
+        (first,) = await ledger.commit(hold, chunk(1))
+        for _ in range(GAPS + 50):
+            hold = await ledger.take(0)
+        (second,) = await ledger.commit(hold, chunk(2))
+        known = (await ledger.lineages([0]))[0]
+        assert known.gaps[1:] == ((first.head, second.follows),)
+        assert is_new(Taken(), first.head, 0, known)
+        assert is_new(Taken(), second.head, 0, known)
+        assert not is_new(Taken(), first.head + 1, 0, known)
+        await ledger.take(0)
+        assert len((await ledger.lineages([0]))[0].gaps) == 3
 
     run(own, test)
 

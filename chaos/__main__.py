@@ -86,7 +86,7 @@ def mutations(
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     unseen = []
     with stack(folder / "stack") as own:
-        running = Rounds(own, folder, seed, events=3_000)
+        running = Rounds(own, folder, seed, events=2_000, offline=False)
         for name in [name for name in MUTATIONS if only is None or only in name]:
             began = time.monotonic()
             wrong = running.mutate(name)

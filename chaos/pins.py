@@ -27,11 +27,11 @@ def published(task: str, model: Any) -> bytes:
 
 
 @cache
-def learned(seed: int = 0, events: int = 5_000) -> dict[str, tuple[str, bytes]]:
+def learned(seed: int = 0, events: int = 1_200) -> dict[str, tuple[str, bytes]]:
     """Version and body of every task's model."""
     from chaos.job import GIVEN
 
-    made = make(f"pins {seed}", events, 2, customers=500, broken=0.0)
+    made = make(f"pins {seed}", events, 2, customers=200, broken=0.0)
     inputs = [decode(record.topic, record.value) for record in made.records]  # type: ignore[arg-type]
     inputs.sort(key=lambda event: event.occurred_at)
     settings = load_settings(**GIVEN)

@@ -58,8 +58,9 @@ def injections() -> list[Plan]:
 class Rounds:
     """Runs rounds on one stack, each beside the calm run of the same input."""
 
-    def __init__(self, stack: OwnStack, folder: Path, seed: int, events: int = EVENTS) -> None:
+    def __init__(self, stack: OwnStack, folder: Path, seed: int, events: int = EVENTS, *, offline: bool = True) -> None:
         self.stack, self.folder, self.seed, self.events = stack, folder, seed, events
+        self.offline = offline
         self._calm: dict[tuple[int, bool], Found] = {}
         self._inputs: dict[int, Input] = {}
 
@@ -81,7 +82,7 @@ class Rounds:
                 found = find(job)
             finally:
                 job.end()
-            wrong = judge(found, None, made, job.settings.policy, pinned=pinned)
+            wrong = judge(found, None, made, job.settings.policy, pinned=pinned, offline=self.offline)
             if wrong:
                 raise RuntimeError("the undisturbed run is wrong: " + "; ".join(wrong))
             self._calm[key] = found
@@ -115,7 +116,7 @@ class Rounds:
             done.events = job.total
             self._disturb(job, done, fault, plan, rng)
             done.wrong += job.complaints
-            done.wrong += judge(find(job), calm, made, job.settings.policy, pinned=pinned)
+            done.wrong += judge(find(job), calm, made, job.settings.policy, pinned=pinned, offline=self.offline)
         except Exception as error:  # noqa: BLE001 - a round that does not end is a finding, not the end of all rounds
             done.wrong.append(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=3)}")
         done.seconds = time.monotonic() - began
@@ -142,7 +143,7 @@ class Rounds:
             return [f"{STUCK}: {error}"]
         finally:
             job.end()
-        return judge(find(job), calm, made, job.settings.policy, pinned=True)
+        return judge(find(job), calm, made, job.settings.policy, pinned=True, offline=self.offline)
 
     def _disturb(self, job: Job, done: Round, fault: str | Plan, plan: Plan, rng: random.Random) -> None:
         for _ in range(done.workers):

@@ -134,16 +134,17 @@ class Rounds:
         job.start(replace(mutation.plan, mutation=name, pace=pace))
         for _ in range(mutation.workers - 1):
             job.start(Plan(mutation=name, pace=pace))
+        stuck = []
         try:
             if mutation.fault:
                 job.run_until(partial(job.reached, 0.2), PATIENCE, "a part")
                 FAULTS[mutation.fault](job, rng)
             job.run_until(job.settled, patience, "settled")
         except (TimeoutError, RuntimeError) as error:
-            return [f"{STUCK}: {error}"]
+            stuck.append(f"{STUCK}: {error}")  # what stands is compared all the same
         finally:
             job.end()
-        return judge(find(job), calm, made, job.settings.policy, pinned=True, offline=self.offline)
+        return stuck + judge(find(job), calm, made, job.settings.policy, pinned=True, offline=self.offline)
 
     def _disturb(self, job: Job, done: Round, fault: str | Plan, plan: Plan, rng: random.Random) -> None:
         for _ in range(done.workers):

@@ -22,7 +22,8 @@ from models.lifetimes.draws import FAMILIES, Draws
 from models.lifetimes.entrant import LifetimeEntrant, Target
 from models.market.book import Market
 from models.market.journal import Journaled
-from models.policy import Policy
+from models.market.outlook import Outlook as DemandOutlook
+from models.policy import DAY, Policy
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
@@ -75,6 +76,7 @@ class Learning:
         self.sales = SalesBook()
         self.brands = BrandBook(policy.currency, judge_from)
         self.market = Journaled(Market())
+        self.outlook = DemandOutlook()
         self.shards: dict[int, tuple[float | None, bool]] = {}
 
     def _lifetimes(self, target: Target, prior: float) -> dict[str, LifetimeEntrant]:
@@ -211,8 +213,19 @@ class Learning:
         time = min(time for time in waited if time is not None) if waited else max(known)
         day = self._day(time - self.policy.lateness)
         if self.sales.next_day is None or day > self.sales.next_day:
-            self.market.take({"close": day})
+            self._close_market(day)
         self.sales.close_until(day)
+
+    def _close_market(self, until: int) -> None:
+        """Close day by day: at the end of each trading day the next six are asked for."""
+        demand = self.market.book.sums.demand
+        for day in [*(day + 1 for day in sorted(demand.waiting) if day < until - 1), until]:
+            before = demand.trading_days
+            self.market.take({"close": day})
+            demand = self.market.book.sums.demand
+            if demand.trading_days > before:
+                at = day * DAY
+                self.outlook.learn_day(demand, at, judged=at >= self.judge_from)
 
     def _day(self, at: float) -> int:
         return datetime.fromtimestamp(at, UTC).astimezone(self.policy.zone).toordinal() - EPOCH
@@ -259,12 +272,14 @@ class Learning:
         """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
         series = [ALL, *sorted(name for name in self.sales.series if name != ALL)]
         return {
-            "tasks": {task: self._task(league) for task, league in self.leagues.items()} | self.brands.tasks(),
+            "tasks": {task: self._task(league) for task, league in self.leagues.items()}
+            | self.brands.tasks()
+            | self._demand(),
             "segments": self._segment_report(),
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
             "brands": self.brands.report(),
-            "market": self.market.book.report(),
+            "market": self._market(),
         }
 
     def _outlook(self, series: str) -> dict[str, float | None]:
@@ -319,6 +334,16 @@ class Learning:
             "shards": self.shards,
             "brands": self.brands.state(),
             "market": self.market.state(),
+            "outlook": self.outlook.state(),
+        }
+
+    def _demand(self) -> dict[str, Any]:
+        found = self.outlook.report()
+        return {} if found is None else {"demand": found}
+
+    def _market(self) -> dict[str, Any]:
+        return {
+            name: found | {"next_six_days": self.outlook.of(name)} for name, found in self.market.book.report().items()
         }
 
     def parts(self) -> dict[str, bytes]:
@@ -340,6 +365,8 @@ class Learning:
             self.brands.restore(state["brands"])
         if "market" in state:  # since 0.2
             self.market = Journaled.restore(state["market"], parts, Market(), Market.restore)
+        if "outlook" in state:  # since 0.2
+            self.outlook = DemandOutlook.restore(state["outlook"])
 
 
 REMEMBERED: Final = 10_000.0

@@ -14,6 +14,7 @@ _MEANING = {
     "purchases": "orders in 90 days",
     "brand_choice": "the same brand as last",
     "sentiment": "negative feedback",
+    "demand": "six days above the mean of thirty",
 }
 SHOWN_BRANDS = 12
 SHOWN_CATEGORIES = 10

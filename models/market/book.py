@@ -78,9 +78,9 @@ class Market:
             units_e3 += units
             revenue_e4 += revenue
             if told["main"]:
-                self.sums.demand.add(category, day, sign * units, sign * revenue)
+                self.sums.demand.add(category, day, units * (sign > 0), sign * revenue)
         if told["main"]:
-            self.sums.demand.add(ALL, day, sign * units_e3, sign * revenue_e4)
+            self.sums.demand.add(ALL, day, units_e3 * (sign > 0), sign * revenue_e4)
         if sign > 0:
             if told["main"] and revenue_e4 > 0:
                 self.sums.demand.trade(day)

@@ -19,7 +19,7 @@ MAX_WAITING: Final = 400
 
 
 class Sold(Struct, array_like=True):
-    """Units in 1/1,000 and revenue in 1/10,000 of the main currency. Refunds count against both."""
+    """Units bought in 1/1,000, and revenue less refunds in 1/10,000 of the main currency."""
 
     units_e3: int = 0
     revenue_e4: int = 0

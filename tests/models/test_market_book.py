@@ -59,7 +59,7 @@ def kept(retail):
 
 def test_units_and_revenue_of_each_day_are_those_of_pandas(retail, kept):
     table = retail[1].assign(day=lambda t: t["at"].dt.date)
-    table["units"] = table["sign"] * table["quantity"]
+    table["units"] = (table["sign"] > 0) * table["quantity"]
     table["revenue"] = table["sign"] * (table["quantity"] * table["price"])
     bought = table[(table["sign"] > 0) & (table["price"] > 0)]
     days = sorted(bought["day"].unique())[:-1]  # the last one is open

@@ -1,0 +1,121 @@
+"""The task `demand`: nothing from the future, a true cycle is found, random days give nothing."""
+
+import re
+from collections import defaultdict
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.league.snapshot import freeze, thaw
+from models.market.demand import WINDOW, Demand
+from models.market.outlook import AHEAD, Outlook, features
+from schemas.events import Purchase
+from streams.replay import online_retail
+from streams.replay.online_retail import _rows
+
+RULES = (
+    ("christmas", "CHRISTMAS|XMAS|ADVENT"), ("bags", "BAG"), ("lights", "T-LIGHT|CANDLE|LANTERN|LIGHT"),
+    ("kitchen", "CAKE|TEA|MUG|CUP|PLATE|BOWL|BAKING|CUTLERY|PANTRY|KITCHEN|JAR|JUG|TIN"),
+    ("lunch_bottle", "LUNCH|BOTTLE|WATER"), ("paper_party", "PAPER|CARD|BUNTING|PARTY|WRAP|RIBBON|STICKER|NAPKIN"),
+    ("storage", "BOX|BASKET|DRAWER|CABINET|RACK|HANGER|HOOK"),
+    ("wall_deco", "SIGN|FRAME|CLOCK|DOORMAT|MIRROR|HEART|WALL|HANGING"),
+)  # fmt: skip
+
+
+def run(table, outlook=None, begin=0):
+    """`table`: category to units a day; all is their sum."""
+    outlook, demand = outlook or Outlook(), Demand()
+    days = len(next(iter(table.values())))
+    for day in range(begin, days):
+        for category, units in table.items():
+            demand.add(category, day, round(1_000 * units[day]), 1)
+            demand.add("all", day, round(1_000 * units[day]), 1)
+        demand.trade(day)
+        demand.close(day + 1)
+        outlook.learn_day(demand, 86_400.0 * day)
+    return outlook
+
+
+@pytest.fixture(scope="module")
+def shop():
+    words = {}
+    for row in _rows(None):
+        words.setdefault(row["StockCode"].strip(), row["Description"].upper())
+    units, days = defaultdict(lambda: defaultdict(float)), set()
+    for event in online_retail.events():
+        day = event.occurred_at.date()
+        if not isinstance(event, Purchase) or (day.month, day.day, day.year) == (12, 9, 2011):
+            continue
+        for line in event.lines:
+            if re.match(r"\d{5}", line.product_id):
+                days.add(day)
+                name = next((one for one, rule in RULES if re.search(rule, words[line.product_id])), None)
+                if name is not None:
+                    units[name][day] += line.quantity
+    return {name: np.array([units[name][day] for day in sorted(days)]) for name, _ in RULES}
+
+
+def test_a_year_of_a_real_shop_is_above_the_bars(shop):
+    report = run(shop).report()
+    assert report["examples"] == 8 * (304 - WINDOW - AHEAD + 1)
+    growth = report["at_the_decision"]["growth"]
+    assert growth["auc"] >= 0.57
+    assert report["champion"] == "growth"
+    assert report["models"]["growth"]["units_log_error"] <= 0.28
+    assert report["baselines"]["last_six_days"]["units_log_error"] == pytest.approx(0.291, abs=0.02)
+    assert growth["auc"] > max(report["baselines"][name]["auc"] for name in ("base_rate", "last_100"))
+
+
+def test_days_in_random_order_give_nothing(shop):
+    found = []
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(304)
+        found.append(
+            run({name: units[order] for name, units in shop.items()}).report()["at_the_decision"]["growth"]["auc"]
+        )
+    assert np.mean(found) < 0.53
+
+
+def test_a_cycle_is_found():
+    draw, day = np.random.default_rng(2), np.arange(400)
+    table = {
+        f"c{n}": 100 * np.exp(0.4 * np.sin(2 * np.pi * (day / 40 + n / 5)) + draw.normal(0, 0.1, 400)) for n in range(5)
+    }
+    outlook = run(table)
+    assert outlook.report()["at_the_decision"]["growth"]["auc"] > 0.85
+    expected = outlook.of("c1")
+    assert expected["low"] < expected["units"] < expected["high"]
+
+
+def test_no_answer_depends_on_the_future():
+    draw, day = np.random.default_rng(4), 45
+    past = {name: draw.uniform(50, 150, day) for name in "ab"}
+    asked = []
+    for _ in range(2):
+        table = {
+            name: np.concatenate([units, draw.uniform(50, 150, AHEAD - 1)]).round(3) for name, units in past.items()
+        }
+        [one] = [one for one in run(table).pending["a"] if one.day == day]
+        asked.append(one)
+    assert asked[0] == asked[1]
+    known = [past["a"].round(3), (past["a"].round(3) + past["b"].round(3)).round(3)]
+    assert asked[0].x == pytest.approx(features(*(units.tolist() for units in known)))
+
+
+def test_a_restored_outlook_has_the_same_future(shop):
+    begin = {name: units[:120] for name, units in shop.items()}
+    one = run(begin)
+    key = b"k"
+    other = Outlook.restore(thaw(freeze(run(begin).state(), key), key))
+    for outlook in (one, other):
+        run({name: units[120:200] for name, units in shop.items()}, outlook)
+    assert msgspec.json.encode(one.report()) == msgspec.json.encode(other.report())
+    assert one.now == other.now
+
+
+def test_too_little_is_no_answer():
+    assert features([1.0] * (WINDOW - 1), [1.0] * WINDOW) is None
+    assert features([0.0] * WINDOW, [1.0] * WINDOW) is None
+    assert Outlook().report() is None
+    assert Outlook().of("all") is None

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test chaos fuzz lint format type docs lock clean
+.PHONY: setup demo test quality lint format type docs lock clean chaos fuzz bench soak
 
 setup: $(READY)
 

@@ -124,7 +124,7 @@ class Rounds:
             remove(folder)
         return done
 
-    def mutate(self, name: str, patience: float = 200.0) -> list[str]:
+    def mutate(self, name: str, patience: float = 60.0) -> list[str]:
         """Run the product broken in one way; returns the differences found, beside the calm run of the whole one."""
         mutation = MUTATIONS[name]
         rng = random.Random(f"mutation {self.seed} {name}")

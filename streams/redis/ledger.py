@@ -147,7 +147,11 @@ class RedisLedger:
             else:
                 timers += (repr(due), customer)
         scores = [[self.keys.customer(customer)] for customer in commit.erased]
-        scores += [[self.keys.customer(customer), *_flat(fields)] for customer, fields in commit.scores.items()]
+        scores += [
+            [self.keys.customer(customer), *_flat(fields)]
+            for customer, fields in commit.scores.items()
+            if fields is None or fields  # a key alone is removed: no fields must not mean no customer
+        ]
         outbox = [_RECORD.encode(record) for record in out]
         place = msgspec.msgpack.encode(commit.place)
         budgets = [part for name, (used, limit) in commit.budgets.items() for part in (name, str(used), str(limit))]

@@ -46,6 +46,22 @@ async def law_what_is_committed_is_read_again(ledger):
     assert found == {"ä b": remembered(20.0), "c\u0000d": remembered(10.0), "nobody": None}
 
 
+async def served(ledger, customer):
+    if isinstance(ledger, MemoryLedger):
+        return ledger.scores[customer]
+    found = await ledger.client.hgetall(ledger.keys.customer(customer))
+    return {name.decode(): value.decode() for name, value in found.items()}
+
+
+async def law_a_commit_without_new_scores_leaves_those_that_stand(ledger):
+    hold = await ledger.take(0)
+    await ledger.commit(hold, commit(10, ["a"]))
+    timed = commit(20)
+    timed.scores["a"] = {}
+    await ledger.commit(hold, timed)
+    assert await served(ledger, "a") == {"orders": "10", "spend": "{}"}
+
+
 async def law_a_customer_can_be_erased(ledger):
     hold = await ledger.take(0)
     await ledger.commit(hold, commit(1, ["a"], {"a": 5.0}))

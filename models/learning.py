@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from models.brand.book import BrandBook
+from models.cold import LAST_WINDOW, NAMES
 from models.customers.attributes import unpack_pairs
-from models.customers.features import NATURAL, unpack
+from models.customers.features import unpack
 from models.league.amounts import AmountContest
 from models.league.baselines import Persistence, RunningMean
 from models.league.contract import Learner
@@ -30,8 +31,6 @@ from models.serving_set import PRIORS, ServingSet
 from schemas.commit import Opened
 from schemas.serving import ServingModel
 
-NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL, "purchases": NATURAL}
-LAST_WINDOW: Final = "spend_90d"
 PERSISTS: Final = "persistence"
 LAST_ORDERS: Final = "orders_90d"
 LIFETIMES: Final = "pareto_nbd"

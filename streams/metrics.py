@@ -3,13 +3,15 @@
 import logging
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from models.learning import Learning
 from models.sales.series import E4
 from schemas.commit import Commit
+
+if TYPE_CHECKING:
+    from models.learning import Learning
 
 Only = Literal["scoring", "learning"]
 Standing = Mapping[tuple[str, int], float]
@@ -169,7 +171,7 @@ class Metrics:
 
     # Learning.
 
-    def learning(self, learning: Learning, report: Mapping[str, Any]) -> None:
+    def learning(self, learning: "Learning", report: Mapping[str, Any]) -> None:
         """Show what the learner stands at, and nothing of what it stood at before."""
         self.unlearned()
         self._brands(report["brands"])
@@ -240,7 +242,7 @@ class Metrics:
             logger.info("%s: %s of %s: %s", task, change["what"], change["model"], change["reason"])
             self.told[task] = change["examples"]
 
-    def _series(self, learning: Learning, series: str, quality: Mapping[str, Any]) -> None:
+    def _series(self, learning: "Learning", series: str, quality: Mapping[str, Any]) -> None:
         outlook = learning.sales.outlook(series)
         if outlook.last_day is not None:
             self.sales.labels(series).set(outlook.last_e4 / E4)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from models.learning import NAMES
+from models.cold import NAMES
 from schemas.commit import Commit, Outgoing
 
 MAX_BYTES: Final = 512_000

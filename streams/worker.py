@@ -5,16 +5,15 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from models.campaigns.campaign import CampaignError
-from models.learning import Learning
+from models.cold import cold
 from models.shard import Shop
 from streams.campaigns import load
 from streams.errors import Misconfigured
 from streams.kafka.reach import reach as reach_kafka
 from streams.kafka.topics import ensure_topics
-from streams.learning import LearningAgent
 from streams.metrics import Metrics, Only
 from streams.redis.client import Server, check_settings, connect, login
 from streams.redis.client import reach as reach_redis
@@ -24,6 +23,9 @@ from streams.redis.models import ModelFeed
 from streams.scoring import Scoring
 from streams.settings import Settings
 from streams.web import Web
+
+if TYPE_CHECKING:
+    from streams.learning import LearningAgent
 
 PATIENCE: Final = 2.0
 """Seconds that Redis and Kafka have to answer when somebody asks whether the worker is ready."""
@@ -57,10 +59,12 @@ class Worker:
         self.scoring: Scoring | None = None
         self.learning: LearningAgent | None = None
         if only != "learning":
-            feed = ModelFeed(self.client, keys, Learning(settings.policy).serving(), settings.pins)
+            feed = ModelFeed(self.client, keys, cold(), settings.pins)
             self.scoring = Scoring(settings, make_shop(settings), ledger, feed, self.metrics, self.fail)
         if only != "scoring":
-            self.learning = LearningAgent(settings, ledger, self.metrics, self.fail)
+            from streams import learning  # loads River, which a worker that only scores has no use for
+
+            self.learning = learning.LearningAgent(settings, ledger, self.metrics, self.fail)
         self.web = Web(self.metrics, self.missing, settings.metrics_host, settings.metrics_port)
 
     def fail(self, error: BaseException) -> None:
@@ -120,7 +124,7 @@ class Worker:
             raise self.error
 
 
-async def _stop_in_time(agent: Scoring | LearningAgent) -> None:
+async def _stop_in_time(agent: "Scoring | LearningAgent") -> None:
     try:
         await asyncio.wait_for(agent.stop(), STOP_SECONDS)
     except TimeoutError:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import redis
 
+from models.cold import NAMES
 from models.customers.features import NATURAL
-from models.learning import NAMES
 from models.market import journal
 from models.market.book import Market
 from schemas.commit import Commit, Outgoing, Place, TopicPlace

@@ -7,7 +7,8 @@ from msgspec import Struct, field
 
 from schemas.decisions import Contacts
 
-Attribute = str | float | bool | None
+Attribute = str | int | float | bool | None
+"""A whole number is kept as one: it takes a byte or a few, where a float takes nine."""
 
 
 class Day(Struct, array_like=True):
@@ -19,13 +20,13 @@ class Day(Struct, array_like=True):
 
 
 class Offer(Struct, array_like=True):
-    """What was done with one campaign; `last_at` in epoch seconds."""
+    """What was done with one campaign; `last_at` in whole epoch seconds: it says which offer is the oldest."""
 
     sent: int = 0
     opened: int = 0
     clicked: int = 0
     converted: int = 0
-    last_at: float = 0.0
+    last_at: int = 0
 
 
 class Relation(Struct, array_like=True):
@@ -95,8 +96,9 @@ class CustomerState(Struct, array_like=True):
     """Facts of one customer: a function of the customer's events and of time, and of nothing else.
 
     Times are epoch seconds of event time; amounts are integers of 1/10,000 of the currency;
-    `silence_ended` is the number of days that the last purchase came after the one before. Every
-    container is bounded, see `models/customers/advance.py`.
+    `silence_ended` is the number of days that the last purchase came after the one before. `told_at` and
+    `agreed_at` are the times of attributes and consent where these are not `seen_at`: most come with
+    the first event. Every container is bounded, see `models/customers/advance.py`.
     """
 
     seen_at: float
@@ -111,14 +113,16 @@ class CustomerState(Struct, array_like=True):
     channels: dict[str, int] = field(default_factory=dict)
     categories: dict[str, int] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
-    attributes: dict[str, tuple[Attribute, float]] = field(default_factory=dict)
-    consent: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
+    consent: dict[str, bool] = field(default_factory=dict)
     unsubscribed: dict[str, float] = field(default_factory=dict)
     ids: dict[str, bytes] = field(default_factory=dict)
     relation: Relation | None = None
     brands: dict[str, Taste] = field(default_factory=dict)
     silence_ended: int = 0
     months: Months | None = None
+    told_at: dict[str, float] = field(default_factory=dict)
+    agreed_at: dict[str, float] = field(default_factory=dict)
 
 
 class Standing(Struct, array_like=True):

@@ -56,21 +56,21 @@ def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
     Examples
     --------
     >>> rule(Taste(bought=3, counts={"a": 2, "b": 1}, recent=bytes([0, 1, 0]), price_e4=9_000), "a", 0.8, 0.0)
-    'bought it 2 of the last 3 times, the last one cheaper than usual: stays'
+    '2 of the last 3 times, the last cheaper than usual: stays'
     """
     last = taste.recent[-SHOWN:]
     place = list(taste.counts).index(brand)
     times = "the only time" if len(last) == 1 else f"{last.count(place)} of the last {len(last)} times"
     ends = "stays" if stays >= STAYS else "leaves" if stays < LEAVES else "may leave"
-    return f"bought it {times}{_price(taste, usual)}: {ends}"
+    return f"{times}{_price(taste, usual)}: {ends}"
 
 
 def _price(taste: Taste, usual: float | None) -> str:
     if taste.promoted:
-        return ", the last one promoted"
+        return ", the last promoted"
     if usual is None or not taste.price_e4:
         return ""
     against = math.log(taste.price_e4 / E4) - usual
     if against < math.log(LOW):
-        return ", the last one cheaper than usual"
-    return ", the last one dearer than usual" if against > -math.log(LOW) else ""
+        return ", the last cheaper than usual"
+    return ", the last dearer than usual" if against > -math.log(LOW) else ""

@@ -37,6 +37,8 @@ DAYS_KEPT: Final = 91
 MAX_CHANNEL: Final = 512
 """Letters of a channel's name; no engagement has a longer one."""
 MAX_E4: Final = 2**62
+MAX_WHOLE: Final = 2.0**53
+"""Up to here a float tells whole numbers apart."""
 IDS_KEPT: Final = 16
 ID_BYTES: Final = 5
 SILENCES: Final = (7.0, 14.0, 30.0, 60.0, 120.0)
@@ -158,53 +160,72 @@ def _add_day(state: CustomerState, day: int, orders: int, spend_e4: int) -> None
 
 def _profile(state: CustomerState, event: Customer, at: float) -> None:
     for name, value in event.attributes.items():
-        _replace(state.attributes, name[:MAX_TEXT], _bounded(value), at)
+        _told(state, name[:MAX_TEXT], _bounded(value), at)
     for channel, agreed in event.consent.items():
         known = state.consent.get(channel)
         if known is None and (len(state.consent) >= MAX_NAMES or len(channel) > MAX_CHANNEL):
             continue
-        if known is None or at >= known[1]:
-            state.consent[channel] = (agreed, at)
+        if known is None or at >= state.agreed_at.get(channel, state.seen_at):
+            _agree(state, channel, agreed, at)
             if agreed and state.unsubscribed.get(channel, at) <= at:
                 state.unsubscribed.pop(channel, None)
 
 
 def _opt_out(state: CustomerState, channel: str, at: float) -> None:
     consent = state.consent.get(channel)
-    if consent is not None and at < consent[1]:
-        if not consent[0]:  # a yes in between, if there was one, is not known any more: no is the safe side
+    if consent is not None and at < state.agreed_at.get(channel, state.seen_at):
+        if not consent:  # a yes in between, if there was one, is not known any more: no is the safe side
             state.unsubscribed[channel] = max(at, state.unsubscribed.get(channel, at))
         return
     if consent is None and len(state.consent) >= MAX_NAMES:
         others = [name for name in state.consent if name not in state.unsubscribed]
         if not others:
             return
-        del state.consent[min(others, key=lambda name: (state.consent[name][1], name))]
+        oldest = min(others, key=lambda name: (state.agreed_at.get(name, state.seen_at), name))
+        del state.consent[oldest]
+        state.agreed_at.pop(oldest, None)
     state.unsubscribed[channel] = max(at, state.unsubscribed.get(channel, at))
-    state.consent[channel] = (False, at)
+    _agree(state, channel, False, at)
+
+
+def _agree(state: CustomerState, channel: str, agreed: bool, at: float) -> None:
+    state.consent[channel] = agreed
+    _date(state.agreed_at, channel, at, state.seen_at)
+
+
+def _date(times: dict[str, float], name: str, at: float, usual: float) -> None:
+    if at == usual:
+        times.pop(name, None)
+    else:
+        times[name] = at
 
 
 def _bounded(value: Attribute) -> Attribute:
-    return value[:MAX_TEXT] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    whole = isinstance(value, float) and value.is_integer() and 0 < abs(value) < MAX_WHOLE
+    return int(value) if whole else value  # type: ignore[arg-type]
 
 
-def _replace(known: dict[str, tuple[Attribute, float]], name: str, value: Attribute, at: float) -> None:
+def _told(state: CustomerState, name: str, value: Attribute, at: float) -> None:
     """By event time, whatever the order of arrival. Beyond the bound new names are ignored."""
-    if name in known:
-        if at >= known[name][1]:
-            known[name] = (value, at)
-    elif len(known) < MAX_NAMES:
-        known[name] = (value, at)
+    if name in state.attributes:
+        if at < state.told_at.get(name, state.seen_at):
+            return
+    elif len(state.attributes) >= MAX_NAMES:
+        return
+    state.attributes[name] = value
+    _date(state.told_at, name, at, state.seen_at)
 
 
 def _engagement(state: CustomerState, event: Engagement, at: float) -> None:
     offer = state.offers.get(event.campaign_id)
     if offer is None:
-        offer = state.offers[event.campaign_id] = Offer(last_at=at)
+        offer = state.offers[event.campaign_id] = Offer(last_at=int(at))
         if len(state.offers) > MAX_KINDS:
             others = [name for name in state.offers if name != event.campaign_id]
             del state.offers[min(others, key=lambda name: (state.offers[name].last_at, name))]
-    offer.last_at = max(offer.last_at, at)
+    offer.last_at = max(offer.last_at, int(at))
     match event:
         case Sent():
             offer.sent += 1

@@ -42,9 +42,9 @@ class Pair(NamedTuple):
 Pairs = tuple[Pair, ...]
 
 
-def customer_pairs(attributes: Mapping[str, tuple[Attribute, float]]) -> Pairs:
+def customer_pairs(attributes: Mapping[str, Attribute]) -> Pairs:
     """Pairs of a customer's state, by key. Two attributes with one key: the first by name stays."""
-    return _known_pairs(_ENCODER.encode({name: kept[0] for name, kept in attributes.items()}), 0)
+    return _known_pairs(_ENCODER.encode(attributes), 0)
 
 
 def of_customer(attributes: Mapping[str, Value]) -> Pairs:

@@ -46,7 +46,7 @@ def tell(event: Purchase | Refund, state: CustomerState | None, policy: Policy) 
     }
     if state is None:
         return row
-    country, _ = state.attributes.get("country", (None, 0.0))
+    country = state.attributes.get("country")
     if country is not None:
         row["country"] = str(country)[:MAX_TEXT]
     if is_purchase and is_main and amount_e4(event.lines) > 0:

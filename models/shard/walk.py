@@ -162,7 +162,7 @@ class _Walker:
         step = Step(customer, who, at, time, kind, cause, event, len(self.walk.rows))
         step.ended = state.silence_ended
         if kind in self.asked:
-            step.consent = {channel: agreed for channel, (agreed, _) in state.consent.items()}
+            step.consent = dict(state.consent)
             step.unsubscribed = frozenset(state.unsubscribed)
         self.walk.rows.append(row)
         self.walk.steps.append(step)

@@ -24,12 +24,12 @@ ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=6), VALUES, max_size=2
 
 
 def of_customer(**attributes):
-    return customer_pairs({name: (value, 0.0) for name, value in attributes.items()})
+    return customer_pairs(attributes)
 
 
 @given(ATTRIBUTES, ATTRIBUTES)
 def test_what_is_packed_comes_back_bit_by_bit(customer, offer):
-    pairs = customer_pairs({name: (value, 0.0) for name, value in customer.items()}) + offer_pairs(offer)
+    pairs = customer_pairs(customer) + offer_pairs(offer)
     body = pack_pairs(pairs)
     assert list(unpack_pairs(body).items()) == [(pair.key, pair.value) for pair in pairs]
     assert all(math.isfinite(pair.value) and 0 <= pair.key <= 0xFFFF and pair.key > KIND for pair in pairs)

@@ -264,8 +264,8 @@ def test_a_market_keeps_a_bounded_number_of_brands():
     ("taste", "stays", "usual", "words"),
     [
         (Taste(4, {"a": 1, "b": 3}, bytes([1, 0, 1, 1]), price_e4=10_000), 0.9, None, "3 of the last 4 times: stays"),
-        (Taste(1, {"b": 1}, bytes([0]), price_e4=10_000), 0.3, math.log(0.5), "time, the last one dearer than usual: leaves"),
-        (Taste(1, {"b": 1}, bytes([0]), promoted=True), 0.5, None, "the only time, the last one promoted: may leave"),
+        (Taste(1, {"b": 1}, bytes([0]), price_e4=10_000), 0.3, math.log(0.5), "time, the last dearer than usual: leaves"),
+        (Taste(1, {"b": 1}, bytes([0]), promoted=True), 0.5, None, "the only time, the last promoted: may leave"),
     ],
 )  # fmt: skip
 def test_the_rule_says_why(taste, stays, usual, words):
@@ -284,7 +284,7 @@ def test_loyalty_is_served_for_the_main_category_and_not_made_up():
     served = loyalty(state, AtUsualPrices(model))
     assert (served["brand"], served["loyalty_rule"].split(",")[0]) == (
         "tea:birch",
-        "bought it 2 of the last 3 times: stays",
+        "2 of the last 3 times: stays",
     )
     assert float(served["loyalty"]) > 0.6
     empty = ChoiceModel(version="1", features=FEATURES, weights=START)

@@ -175,8 +175,8 @@ def test_the_facts_agree_with_counting_in_any_order_of_arrival(events, shuffle):
     assert state.channels == channels
     assert state.categories == categories
     assert {currency: Fraction(amount, 10_000) for currency, amount in state.spend.items()} == spend
-    assert {name: value for name, (value, _) in state.attributes.items()} == attributes
-    assert {channel: agreed for channel, (agreed, _) in state.consent.items()} == consent
+    assert state.attributes == attributes
+    assert state.consent == consent
     more = set(state.unsubscribed) - set(opted_out)
     assert set(opted_out) <= set(state.unsubscribed)
     assert not more or shuffle is not None  # of a yes that came late, between an opt-out and a no, nothing is kept
@@ -216,7 +216,7 @@ def test_an_opt_out_finds_room_where_consents_have_taken_it():
         Unsubscribed(**common, occurred_at=START + timedelta(days=1), campaign_id="x", channel="post"),
     ])  # fmt: skip
     assert "post" in state.unsubscribed
-    assert state.consent["post"][0] is False
+    assert state.consent["post"] is False
     assert len(state.consent) == MAX_NAMES
 
 
@@ -229,6 +229,34 @@ def test_an_opt_out_that_comes_after_a_later_no_still_counts():
         assert set(taken_in(events).unsubscribed) == {"email"}
     for events in ([yes, opt_out], [opt_out, yes]):
         assert not taken_in(events).unsubscribed
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), names("n", 3), st.none() | st.booleans() | st.floats(-9, 9)), max_size=9))
+def test_of_what_was_told_and_agreed_the_latest_counts_whatever_comes_first(told):
+    common = {"event_id": "e", "customer_id": "a"}
+    events = [
+        Customer(
+            **common, occurred_at=START + timedelta(days=day), attributes={name: value}, consent={name: bool(value)}
+        )
+        for day, name, value in told
+    ]
+    state = CustomerState(seen_at=(START + timedelta(days=2)).timestamp())
+    for event in events:
+        advance(state, event, event.occurred_at.timestamp(), POLICY)
+    latest = {name: value for _, name, value in sorted(told, key=lambda one: one[0])}
+    assert state.attributes == latest
+    assert state.consent == {name: bool(value) for name, value in latest.items()}
+    assert decode_remembered(encode_remembered(Remembered(state))) == Remembered(state)
+
+
+def test_what_comes_with_the_first_event_is_kept_without_its_time_and_whole_numbers_are_short():
+    told = Customer(event_id="e", customer_id="a", occurred_at=START, attributes={"age": 44.0}, consent={"email": True})
+    states = [CustomerState(seen_at=at) for at in (START.timestamp(), START.timestamp() - 1)]
+    for state in states:
+        advance(state, told, START.timestamp(), POLICY)
+    first, later = (len(encode_remembered(Remembered(state))) for state in states)
+    assert later - first == len("age" + "email") + 2 * (1 + 9)
+    assert type(states[0].attributes["age"]) is int
 
 
 def test_missing_is_told_apart_from_zero():

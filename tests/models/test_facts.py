@@ -20,5 +20,5 @@ def test_a_time_is_written_as_datetime_writes_it(micros, whole):
 
 
 def test_equal_values_of_different_kinds_stay_different_attributes():
-    found = [customer_pairs({"a": (value, 0.0)}) for value in (True, 1.0, "1.0", -0.0, 0.0)]
+    found = [customer_pairs({"a": value}) for value in (True, 1.0, "1.0", -0.0, 0.0)]
     assert len({pack_pairs(pairs) for pairs in found}) == 5

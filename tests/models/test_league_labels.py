@@ -30,7 +30,7 @@ def examples(seed, count, slope=-0.8):
         x = draw.normal(size=len(NATURAL)).astype(np.float16).astype(float)
         red, discount = draw.random() < 0.5, draw.random() < 0.5
         z = -1.5 + 1.5 * (abs(x[0]) > 1) + 2.5 * (red and discount) + slope * x[1]
-        pairs = customer_pairs({"colour": ("red" if red else "blue", 0.0), "age": (float(draw.integers(18, 80)), 0.0)})
+        pairs = customer_pairs({"colour": "red" if red else "blue", "age": float(draw.integers(18, 80))})
         pairs += offer_pairs({"discount": 10.0 if discount else 0.0, "kind": "mail"})
         yield dict(zip(NATURAL, x.tolist(), strict=True)), pairs, float(draw.random() < 1 / (1 + math.exp(-z)))
 
@@ -105,7 +105,7 @@ def test_who_has_no_offer_is_scored_with_the_usual_one(taught):
     model = taught.compiled(NATURAL)
     assert isinstance(model, TreesModel)
     x = np.zeros((2, len(NATURAL)))
-    blue = customer_pairs({"colour": ("blue", 0.0)})
+    blue = customer_pairs({"colour": "blue"})
     without = on_rows(model, x, own({0: blue, 1: blue}), np.array([0, 1]))
     offers = own(
         {1: offer_pairs({"discount": float(np.expm1(_usual(model))), "kind": "mail"})}, own({0: blue, 1: blue})

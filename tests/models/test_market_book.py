@@ -28,12 +28,12 @@ def retail():
     for event in online_retail.events(limit=LINES):
         if isinstance(event, Customer):
             state = states[event.customer_id] = CustomerState(seen_at=0.0)
-            state.attributes["country"] = (event.attributes["country"], 0.0)
+            state.attributes["country"] = event.attributes["country"]
             continue
         sign = 1 if isinstance(event, Purchase) else -1
         state = states.get(event.customer_id)
         rows.append(tell(event, state, POLICY))
-        country = state.attributes["country"][0] if state else None
+        country = state.attributes["country"] if state else None
         table += [
             (event.event_id, event.occurred_at, sign, country, line.product_id, line.category, line.quantity, line.unit_price)
             for line in event.lines

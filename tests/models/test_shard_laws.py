@@ -61,7 +61,7 @@ def linear(task, names, link, seed):
     draw = np.random.default_rng(seed)
     width = len(names)
     weights = tuple(draw.normal(0, 0.5, width).tolist())
-    pairs = customer_pairs({"country": ("DE", 0.0), "age": (41.0, 0.0)}) + offer_pairs({"discount": 10.0})
+    pairs = customer_pairs({"country": "DE", "age": 41.0}) + offer_pairs({"discount": 10.0})
     keys = sorted({pair.key for pair in pairs} | {0b01})
     return LinearModel(
         task=task, version="7", features=names, mean=(0.5,) * width, scale=(1.7,) * width, clip=5.0,

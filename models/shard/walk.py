@@ -85,7 +85,6 @@ class _Walker:
         self.heap: list[tuple[float, str, str]] = []
         self.end = max(at for at in (self.time, chunk.place.time, chunk.until) if at is not None)
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
-        self.fires = {"draw": self._draw, "close": self._close, "silence": self._silence}
         for customer, remembered in self.customers.items():
             if remembered is not None:
                 self._push_all(customer, remembered.state)
@@ -117,7 +116,12 @@ class _Walker:
             if remembered is None or _due(remembered.state, kind) != due:
                 continue  # it was moved since
             self.walk.touched[customer] = None
-            self.fires[kind](customer, remembered, due)
+            if kind == "draw":
+                self._draw(customer, remembered, due)
+            elif kind == "silence":
+                self._silence(customer, remembered, due)
+            else:
+                self._close(customer, remembered, due)
             moved = _due(remembered.state, kind)
             if moved is not None:
                 self._push(moved, customer, kind)

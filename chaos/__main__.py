@@ -29,6 +29,7 @@ def rounds(
     seed: Seed = 1,
     only: Annotated[int | None, typer.Option(help="One round of these, to see it again.")] = None,
     fault: Annotated[str | None, typer.Option(help="Only rounds whose fault has this in its name.")] = None,
+    brokers: Annotated[int, typer.Option(help="Of a cluster; 3 replicas of all where there are as many.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Where to write all figures as JSON.")] = None,
 ) -> None:
     """Run rounds of one fault each on a Kafka and a Redis of their own."""
@@ -36,7 +37,7 @@ def rounds(
     print(f"seed {seed}, {rounds} rounds, in {folder}", flush=True)
     done: list[Round] = []
     began = time.monotonic()
-    with stack(folder / "stack") as own:
+    with stack(folder / "stack", brokers) as own:
         running = Rounds(own, folder, seed)
         for number, drawn in running.draw(rounds):
             name = drawn if isinstance(drawn, str) else f"{drawn.act} {drawn.when} {drawn.step}"

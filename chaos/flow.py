@@ -55,7 +55,7 @@ class Flow:
         longest = None
         for shard, moves in self.moved.items():
             for (left, n), (came, _) in pairwise(moves):
-                if n < self.ends[shard] and came > fault and left < fault + WINDOW:
+                if n < self.ends[shard] and came > fault and left < healed + WINDOW:
                     lasted = max(came - max(left, healed), 0.0)
                     longest = lasted if longest is None else max(longest, lasted)
         return longest

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
+import redis
 from confluent_kafka import Consumer, TopicPartition
 
 from models.serving_set import ServingSet
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from chaos.job import Job
 
 TASKS = ServingSet.__struct_fields__
+SHOWN = ("brand", "market", "pairs")
 
 
 @dataclass
@@ -40,7 +43,11 @@ class Sent:
 
 @dataclass
 class Found:
-    """What is compared. `facts` are states without the scores that a pending example was served with."""
+    """What is compared.
+
+    `facts` are states without the scores that a pending example was served with; `figures` what the learner shows of
+    brands, of the market and of products, by the rest of the key.
+    """
 
     states: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +57,7 @@ class Found:
     places: dict[int, Any] = field(default_factory=dict)
     outbox: int = 0
     sales: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, bytes | None] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
     gaps: dict[int, tuple[int, list[tuple[int, int]]]] = field(default_factory=dict)
@@ -81,14 +89,11 @@ def find(job: Job) -> Found:
             head, gaps = client.hmget(keys.shard(n), "head", "gaps")
             spans = [tuple(map(int, span.split(b"-"))) for span in (gaps or b"").split()]
             found.gaps[n] = int(head or 0), spans  # type: ignore[assignment]
-        prefix = f"{job.settings.prefix}customer:"
-        names = [key.decode() for key in client.scan_iter(f"{prefix}*", count=1_000)]
-        for start in range(0, len(names), 500):
-            pipe = client.pipeline(transaction=False)
-            some = names[start : start + 500]
-            for name in some:
-                pipe.hgetall(name)
-            found.scores |= dict(zip((name.removeprefix(prefix) for name in some), pipe.execute(), strict=True))
+        found.scores = hashes(client, f"{job.settings.prefix}customer:")
+        for kind in SHOWN:
+            for name, fields in hashes(client, f"{job.settings.prefix}{kind}:").items():
+                shown = {field.decode(): msgspec.json.decode(value) for field, value in fields.items()}
+                found.figures[f"{kind}:{unquote(name)}"] = shown
         for name in client.smembers(keys.series):
             found.sales[name.decode()] = float(client.hget(keys.sales(name.decode()), "total") or 0)
         found.models = {task: client.get(keys.model(task)) for task in TASKS}
@@ -97,6 +102,19 @@ def find(job: Job) -> Found:
     found.triggers = read(broker, prefix + "triggers")
     found.dead = read(broker, prefix + "dead-letters")
     found.examples = read(broker, prefix + "examples")
+    return found
+
+
+def hashes(client: redis.Redis, prefix: str) -> dict[str, dict[bytes, bytes]]:
+    """Every hash whose key begins so, by what follows."""
+    names = [key.decode() for key in client.scan_iter(f"{prefix}*", count=5_000)]
+    found: dict[str, dict[bytes, bytes]] = {}
+    for start in range(0, len(names), 500):
+        pipe = client.pipeline(transaction=False)
+        some = names[start : start + 500]
+        for name in some:
+            pipe.hgetall(name)
+        found |= dict(zip((name.removeprefix(prefix) for name in some), pipe.execute(), strict=True))
     return found
 
 
@@ -130,7 +148,7 @@ def read(broker: str, topic: str) -> list[Sent]:
             while at < end:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{topic}-{number} could not be read to its end {end}: at {at}")
-                for message in reader.consume(1_000, 0.5):
+                for message in reader.consume(min(1_000, end - at), 0.5):
                     if message.error() is None:
                         at = message.offset() + 1
                         headers = list(message.headers() or [])

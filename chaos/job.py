@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import redis
 from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from chaos.inject import Plan
 from chaos.records import Input
@@ -162,6 +163,16 @@ class Job:
                 worker.child.kill()
                 codes.append(worker.child.wait())
         return codes
+
+    def remove(self) -> None:
+        """Remove what the run has left in Kafka and Redis: the next ones need the room."""
+        admin = AdminClient({"bootstrap.servers": self.stack.broker, "log_level": 0})
+        names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(self.settings.prefix)]
+        for done in admin.delete_topics(names, operation_timeout=30).values():
+            done.result()
+        for key in self._client.scan_iter(f"{self.settings.prefix}*", count=5_000):
+            self._client.unlink(key)
+        self._client.close()
 
     # Progress.
 

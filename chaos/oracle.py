@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
+from itertools import permutations
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from chaos.found import Found, Sent
 from chaos.pins import published
 from chaos.records import Input
+from models.brand.taste import SEGMENT
 from models.learning import Learning
 from models.policy import Policy
 
@@ -174,7 +176,53 @@ def model(found: Found, policy: Policy) -> list[str]:
     made = {task: getattr(serving, task) for task in found.models}
     expected = {task: None if one is None else published(task, one) for task, one in made.items()}
     report = msgspec.json.decode(msgspec.json.encode(learning.report()))
-    return same("model", expected, found.models) + same("report", report, found.report)
+    wrong = same("model", expected, found.models) + same("report", report, found.report)
+    shown = {f"brand:{name}": known(one) for name, one in report["brands"].items()}
+    shown |= {f"market:{name}": known(one) for name, one in report["market"].items()}
+    written = {key: one for key, one in found.figures.items() if not key.startswith("pairs:")}
+    wrong += same("figures", {key: one for key, one in shown.items() if one}, written)
+    prices = {product: at.quantity.n for product, at in learning.market.book.sums.prices.products.items()}
+    return wrong + pairs(found, prices)
+
+
+def known(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures that are not None."""
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def pairs(found: Found, prices: Mapping[str, int]) -> list[str]:
+    """What is shown of a product counts each basket once: counted again here, one by one.
+
+    How far a pair lies beyond chance depends on all other baskets too, and is as of the product's last purchase.
+
+    Parameters
+    ----------
+    prices
+        Lines that a product's prices were learned from.
+    """
+    baskets: Counter[str] = Counter()
+    together: Counter[tuple[str, str]] = Counter()
+    for task, rows in kept(found):
+        for row in rows:
+            if task == "market" and row.get("sign") == 1:
+                bought = {line[0] for lines in row["lines"].values() for line in lines}
+                baskets.update(bought)
+                together.update(permutations(bought, 2))
+    shown, expected = {}, {}
+    for key, figures in found.figures.items():
+        kind, _, product = key.partition(":")
+        if kind != "pairs":
+            continue
+        if "partners" in figures:
+            shown[product] = figures["baskets"]
+            expected[product] = baskets[product]
+        for one in figures.get("partners", ()):
+            shown[product, one["product"]] = one["support"]
+            expected[product, one["product"]] = together[product, one["product"]]
+        if "quantity" in figures.get("price", {}):
+            shown[product, "prices"] = figures["price"]["quantity"]["n"]
+            expected[product, "prices"] = prices.get(product)
+    return same("figures", expected, shown)
 
 
 # Beside the undisturbed run.
@@ -195,6 +243,14 @@ def triggers(found: Found) -> dict[str, bytes | None]:
     return {msgspec.json.decode(sent.value or b"")["id"]: sent.value for sent in found.triggers}
 
 
+def unscored(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what depends on the models that were there."""
+    fields = {name: value for name, value in row.items() if name != "served"}
+    if "told" in row:
+        fields["told"] = [value for column, value in enumerate(row["told"]) if column != SEGMENT]
+    return fields
+
+
 def examples(found: Found, *, pinned: bool) -> Counter[Any]:
     """Every row that is to be learned, however it was cut into records; sums of what is added up."""
     counted: Counter[Any] = Counter()
@@ -211,6 +267,6 @@ def examples(found: Found, *, pinned: bool) -> Counter[Any]:
             elif task == "response" and not pinned and row["campaign"] not in ("spring", "vouchers"):
                 continue  # our own decisions depend on the models
             else:
-                fields = {name: value for name, value in row.items() if pinned or name not in ("served", "segment")}
+                fields = row if pinned else unscored(row)
                 counted[task, *sorted((name, repr(value)) for name, value in fields.items())] += 1
     return counted

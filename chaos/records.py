@@ -20,7 +20,19 @@ BEGIN = datetime(2025, 1, 6, 8, tzinfo=UTC)
 DAYS = 100
 SETTLED = 300
 """Before so many events a time jump is not known as one."""
-TOPICS = ("customers", "engagements", "transactions")
+TOPIC_OF = {
+    "customer": "customers",
+    "forgotten": "customers",
+    "purchase": "transactions",
+    "refund": "transactions",
+    "feedback": "feedback",
+    "observation": "observations",
+}
+"""Everything else is an engagement."""
+SPARSE = ("feedback", "observations")
+"""Topics of few records: a time far ahead may be the first that is told there, and is then believed."""
+BRANDS = ("acme", "zeta", "orla", "finch")
+SAID = ("Lovely {}, works as promised.", "The {} broke after a week. Refund!", "{} is fine", "Nothing to say of {}.")
 
 
 @dataclass
@@ -81,11 +93,13 @@ def make(seed: int | str, events: int, partitions: int, customers: int = 1_200, 
         sent.append((arrives, number, record))
         if event["type"] in ("purchase", "refund"):
             _sell(made, event)
-        if rng.random() < 0.01 and not _leaves(event["customer_id"]):  # who was forgotten is new again
+        if rng.random() < 0.01 and not _leaves(event.get("customer_id")):  # who was forgotten is new again
             made.duplicates += 1
             sent.append((arrives + rng.uniform(0, 7_200), number, record))
         if rng.random() < broken and number > SETTLED and event["type"] != "forgotten":
             kind = kinds[sum(made.broken.values()) % len(kinds)]
+            if kind == "time jump" and record.topic in SPARSE:
+                continue
             made.broken[kind] += 1
             sent.append((arrives, events + number, BROKEN[kind](rng, record, at, partitions)))
     sent.sort(key=lambda one: one[:2])
@@ -99,9 +113,8 @@ def _leaves(customer: str | None) -> bool:
 
 
 def _record(event: dict[str, Any], partitions: int) -> Record:
-    key = (event["customer_id"] or event["event_id"]).encode()
-    topic = {"customer": "customers", "forgotten": "customers", "purchase": "transactions", "refund": "transactions"}
-    where = topic.get(event["type"], "engagements")
+    key = (event.get("customer_id") or event["event_id"]).encode()
+    where = TOPIC_OF.get(event["type"], "engagements")
     return Record(where, partition_of(key, partitions), key, json.dumps(event).encode(), (("source", b"shop"),))
 
 
@@ -135,27 +148,60 @@ def _event(rng: random.Random, number: int, customer: str, known: set[str]) -> d
     base: dict[str, Any] = {"customer_id": customer}
     if customer not in known or draw < 0.06:
         known.add(customer)
-        city = rng.choice(["Leeds", "York", "Bath"])
-        attributes = {"city": city, "age": rng.randint(18, 90), "vip": rng.random() < 0.1}
+        attributes: dict[str, Any] = {"city": rng.choice(["Leeds", "York", "Bath"]), "age": rng.randint(18, 90)}
+        attributes |= {"vip": rng.random() < 0.1, "country": rng.choice(["GB", "IE"])}
         return base | {"type": "customer", "attributes": attributes, "consent": {"email": rng.random() < 0.9}}
     if draw < 0.09 and _leaves(customer):
         return base | {"type": "forgotten"}
-    if draw < 0.30:
+    if draw < 0.27:
         kind = rng.choices(["sent", "withheld", "opened", "clicked", "converted", "unsubscribed"], [6, 1, 3, 2, 2, 0.1])
         contact = {"campaign_id": rng.choice(["spring", "vouchers"]), "channel": "email"}
         return base | {"type": kind[0]} | contact
-    if draw < 0.32:
+    if draw < 0.31:
+        return _feedback(rng, customer)
+    if draw < 0.33:
+        series = rng.choice(["competitor:acme", "market volume"])
+        return {"type": "observation", "series": series, "value": rng.randint(1, 999) / 10, "unit": "GBP"}
+    if draw < 0.35:
         base["customer_id"] = None
-    lines = [
-        {
-            "product_id": f"p{rng.randint(1, 80)}",
-            "category": rng.choice(["tea", "lamps", "bags", None]),
-            "brand": rng.choice(["acme", "zeta", None]),
-            "quantity": rng.randint(1, 5),
-            "unit_price": rng.randint(50, 9_000) / 100,
-        }
-        for _ in range(rng.randint(1, 4))
-    ]
     kind = "refund" if draw > 0.96 else "purchase"
     currency = "EUR" if number % 25 == 0 else "GBP"
+    lines = [_line(rng) for _ in range(rng.randint(1, 4))]
+    if rng.random() < 0.05:  # what is bought together
+        lines += [_line(rng) | {"product_id": product} for product in ("pot", "lid")]
     return base | {"type": kind, "currency": currency, "channel": "web", "lines": lines}
+
+
+def _feedback(rng: random.Random, customer: str) -> dict[str, Any]:
+    """Stars, words or both, now and then of nobody."""
+    brand = rng.choice(BRANDS)
+    said: dict[str, Any] = {"type": "feedback", "brand": brand, "source": "reviews"}
+    said |= {"customer_id": customer if rng.random() < 0.9 else None, "category": rng.choice(["tea", "lamps", None])}
+    how = rng.random()
+    stars = {"rating": rng.randint(1, 5)} if how < 0.8 else {}
+    words = {"text": rng.choice(SAID).format(brand)} if how > 0.3 else {}
+    return said | stars | words
+
+
+def _line(rng: random.Random) -> dict[str, Any]:
+    """Most with a brand, some of these with what else was there."""
+    brand = rng.choice([*BRANDS, None])
+    price = rng.randint(50, 9_000) / 100
+    line = {
+        "product_id": f"p{min(int(rng.expovariate(0.08)), 80)}",
+        "category": rng.choice(["tea", "lamps", "bags", None]),
+        "brand": brand,
+        "quantity": rng.randint(1, 5),
+        "unit_price": price,
+    }
+    if brand is not None and rng.random() < 0.5:
+        others = rng.sample(BRANDS, rng.randint(1, len(BRANDS)))
+        line["alternatives"] = [
+            {
+                "brand": other,
+                "unit_price": price if other == brand else rng.choice([rng.randint(50, 9_000) / 100, 0, None]),
+                "promoted": rng.choice([True, False, None]),
+            }
+            for other in others
+        ]
+    return line

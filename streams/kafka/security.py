@@ -92,7 +92,7 @@ def for_faust(broker: str) -> dict[str, Any]:
     """Return settings of a Faust app."""
     import faust  # slow to import, and most commands have no use for it
 
-    told: dict[str, Any] = {"broker": f"kafka://{broker}"}
+    told: dict[str, Any] = {"broker": ";".join(f"kafka://{one.strip()}" for one in broker.split(","))}
     if isinstance(broker, Broker) and broker.login:
         told["broker_credentials"] = faust.SASLCredentials(
             username=broker.login.user,

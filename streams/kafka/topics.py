@@ -13,9 +13,11 @@ from streams.kafka.security import for_python
 FOREVER: Final = {"retention.ms": "-1", "retention.bytes": "-1"}
 """To learn again from Kafka, it must still be there."""
 TWICE: Final = {"max.message.bytes": "2100000"}
+AS_BROKER: Final = -1
+"""As many replicas as the broker's `default.replication.factor` says."""
 
 
-def ensure_topics(broker: str, prefix: str, partitions: int, replication: int = 1) -> list[str]:
+def ensure_topics(broker: str, prefix: str, partitions: int, replication: int = AS_BROKER) -> list[str]:
     """Make what is missing.
 
     Returns

@@ -4,7 +4,16 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from schemas.events import CustomerEvent, EngagementEvent, Event, Feedback, Observation, Sale, TransactionEvent
+from schemas.events import (
+    TYPE_OF,
+    CustomerEvent,
+    EngagementEvent,
+    Event,
+    Feedback,
+    Observation,
+    Sale,
+    TransactionEvent,
+)
 
 InputTopic = Literal["customers", "transactions", "engagements", "feedback", "observations"]
 INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("customers", "engagements", "feedback", "observations", "transactions")
@@ -21,7 +30,12 @@ _UNIONS: Final[dict[InputTopic, Any]] = {
     "observations": Observation,
     "transactions": TransactionEvent,
 }
-_DECODERS: Final = {topic: msgspec.json.Decoder(union) for topic, union in _UNIONS.items()}
+_ALONE: Final[dict[InputTopic, type]] = {"feedback": Feedback, "observations": Observation}
+"""Topics of one type. A decoder of that type alone would not miss `type`."""
+_DECODERS: Final = {
+    topic: msgspec.json.Decoder(Feedback | Observation if topic in _ALONE else union)
+    for topic, union in _UNIONS.items()
+}
 _ANY: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _ENCODER: Final = msgspec.json.Encoder()
 TOPIC_OF_TYPE: Final[dict[str, InputTopic]] = {
@@ -85,6 +99,8 @@ def decode(topic: InputTopic, body: bytes | None) -> Event:
     schemas.codec.Poison: invalid: Object missing required field `event_id`
     """
     event: Event = _read(_DECODERS[topic], body)
+    if topic in _ALONE and not isinstance(event, _ALONE[topic]):
+        raise Poison("invalid", f"Invalid value {TYPE_OF[type(event)]!r} - at `$.type`")
     return event
 
 

@@ -60,6 +60,6 @@ def ensure_topics(broker: str, prefix: str, partitions: int, replication: int = 
         if found != partitions:
             name = topic.get("name") or topic.get("topic")
             raise Misconfigured(
-                f"topic {name} has {found} partitions, not {partitions}: the three inputs must have the same number"
+                f"topic {name} has {found} partitions, not {partitions}: the inputs must have the same number"
             )
     return [prefix + name for name in made]

@@ -107,8 +107,13 @@ def test_each_kind_of_bad_record_has_its_reason(body, reason):
     assert poison.reason == reason
 
 
-def test_an_event_of_another_topic_is_refused():
-    assert refused("customers", json.dumps(SALE).encode()) is not None
+@pytest.mark.parametrize("topic", INPUT_TOPICS)
+def test_an_event_without_its_type_or_of_another_topic_is_refused_in_every_topic(topic):
+    for other in INPUT_TOPICS:
+        event = json.loads((GOLDEN / f"{other}.jsonl").read_bytes().splitlines()[0])
+        assert (refused(topic, json.dumps(event).encode()) is None) == (other == topic)
+        del event["type"]
+        assert refused(topic, json.dumps(event).encode()).reason == "invalid"
 
 
 @pytest.mark.parametrize("topic", INPUT_TOPICS)

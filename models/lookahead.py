@@ -6,7 +6,6 @@ from typing import Any, Final
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
 
 from models.customers.advance import E4, amount_e4
 from models.customers.attributes import customer_pairs
@@ -141,6 +140,8 @@ def of_labels(came: Array, score: Array) -> dict[str, float | None]:
     quality = BinaryQuality()
     for label, probability in zip(came.tolist(), score.tolist(), strict=True):
         quality.update(label, probability, 0.0)
+    from scipy.stats import rankdata  # slow to import, and a worker never comes here
+
     positives = came > 0
     n, m = int(positives.sum()), int((~positives).sum())
     auc = (rankdata(score)[positives].sum() - n * (n + 1) / 2) / (n * m) if n and m else None
@@ -152,6 +153,8 @@ def of_amounts(came: Array, score: Array) -> dict[str, float | None]:
     quality = AmountQuality()
     for amount, predicted in zip(came.tolist(), score.tolist(), strict=True):
         quality.update(amount, predicted, 0.0)
+    from scipy.stats import spearmanr
+
     _, place = np.unique(score, return_inverse=True)
     counts, totals = np.bincount(place).tolist(), np.bincount(place, weights=came).tolist()
     varied = len(counts) > 1 and len(np.unique(came)) > 1

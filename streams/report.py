@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.lookahead import LookAhead
 from schemas.commit import Place
+
+if TYPE_CHECKING:  # it brings River, and commands that only print a report need none
+    from models.lookahead import LookAhead
 
 
 def put_together(
@@ -57,7 +59,7 @@ def put_together(
     }
 
 
-def with_ahead(report: dict[str, Any], ahead: LookAhead) -> dict[str, Any]:
+def with_ahead(report: dict[str, Any], ahead: "LookAhead") -> dict[str, Any]:
     """Return the report with `churn`, `value` and `purchases` judged by what followed one moment.
 
     `ahead` has the moment, and under `until_then` what was in the place of these tasks: figures up to it.

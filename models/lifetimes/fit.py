@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from scipy.optimize import minimize
 
 from models.lifetimes import bg_nbd, gamma_gamma, pareto_nbd
 from models.lifetimes.numbers import Array
@@ -104,6 +103,8 @@ def _highest(
     likelihood: Callable[[Array], Array], home: tuple[float, ...], start: tuple[float, ...]
 ) -> tuple[float, ...]:
     """Return the parameters where the likelihood is highest, drawn a little towards `home`."""
+    from scipy.optimize import minimize  # slow to import, and who only scores fits nothing
+
     about, first = np.log(home), np.log(start)
 
     def cost(logs: Array) -> float:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from msgspec import Struct, field
-from scipy import stats
+from scipy import special
 
 ALL: Final = "all"
 OTHER: Final = "other"
@@ -113,7 +113,7 @@ def described(amounts: list[float]) -> dict[str, float | None]:
     total = math.fsum(e * e for e in rest)
     rho = math.fsum(a * b for a, b in pairwise(rest)) / total if total > 0 else 0.0
     effective = min(max(n * (1 - rho) / (1 + rho), 4.0), float(n))
-    half = float(stats.t.ppf(0.975, effective - 2)) * math.sqrt(total / (effective - 2) / sxx)
+    half = float(special.stdtrit(effective - 2, 0.975)) * math.sqrt(total / (effective - 2) / sxx)
     for name, per_day in (("trend", slope), ("low", slope - half), ("high", slope + half)):
         found[name] = math.expm1(min(6 * per_day, 50.0))
     return found

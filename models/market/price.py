@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from msgspec import Struct, field
-from scipy import stats
+from scipy import special
 
 LEVELS: Final = 3
 """Prices that must have been seen: on fewer, a slope says little."""
@@ -70,7 +70,7 @@ class Slope(Struct, array_like=True):
             return None
         slope = self.sxy / self.sxx
         noise = max(self.syy - slope * self.sxy, 0.0) / (self.n - groups - 1)
-        half = float(stats.t.ppf((1 + SURE) / 2, self.n - groups - 1)) * math.sqrt(noise / self.sxx)
+        half = float(special.stdtrit(self.n - groups - 1, (1 + SURE) / 2)) * math.sqrt(noise / self.sxx)
         return Estimate(slope, slope - half, slope + half, self.n)
 
 

@@ -1,6 +1,6 @@
 """The contract of what keeps states, scores, timers, outbox and place: Redis, or memory for backtests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -24,11 +24,12 @@ class Hold(Struct):
 class Loaded(Struct):
     """What is remembered of the customers asked for and of those whose timer is due.
 
-    `until` is the due time of the last timer that fits where there are more; None where all do. `spent` are
-    contacts so far by campaign, of those asked for.
+    `known` are those due whom the caller knows, and who are not read. `until` is the due time of the last timer
+    that fits where there are more; None where all do. `spent` are contacts so far by campaign, of those asked for.
     """
 
     customers: dict[str, Remembered | None] = field(default_factory=dict)
+    known: list[str] = field(default_factory=list)
     until: float | None = None
     spent: dict[str, int] = field(default_factory=dict)
 
@@ -54,11 +55,17 @@ class Ledger(Protocol):
         """Take a shard: who held it before is fenced. Raises `Unavailable`."""
 
     async def load(
-        self, partition: int, customers: Iterable[str], due: float | None, limit: int, budgets: Sequence[str] = ()
+        self,
+        partition: int,
+        customers: Iterable[str],
+        due: float | None,
+        limit: int,
+        budgets: Sequence[str] = (),
+        known: Container[str] = (),
     ) -> Loaded:
         """Read customers, at most `limit` whose timer is due at `due` or before, and what of budgets is spent.
 
-        Raises `Unavailable`.
+        Of those due, whoever is among the `known` is named and not read. Raises `Unavailable`.
         """
 
     async def commit(self, hold: Hold, commit: Commit) -> list[Entry]:

@@ -12,6 +12,7 @@ from models.shard import Chunk, Shop, handle
 from schemas.codec import INPUT_TOPICS
 from schemas.commit import Arrived, Commit, Place, TopicPlace
 from streams.errors import BudgetExceeded, Flood
+from streams.kept import Kept
 from streams.ledger import Entry, Hold, Ledger, Loaded
 
 STORED_TICK: Final = 10.0
@@ -42,6 +43,7 @@ class Shard:
         self.inboxes: dict[str, deque[Arrived]] = {topic: deque() for topic in INPUT_TOPICS}
         self.budgets = tuple(shop.budgets)
         self.told: tuple[float | None, bool] | None = None
+        self.kept = Kept()
 
     @property
     def waiting(self) -> int:
@@ -129,12 +131,16 @@ class Shard:
             except BudgetExceeded:  # another shard was faster: decide again, with what is left
                 loaded = await self._load(items, commit.place.time)
                 continue
+            self.kept.keep(chunk.customers)
             return Done(commit, [item.arrived for item in items], entries)
 
     async def _load(self, items: Iterable[Item], due: float | None) -> Loaded:
-        wanted = {item.arrived.event.customer_id: None for item in items if item.arrived.event is not None}
-        wanted.pop(None, None)
-        return await self.ledger.load(self.hold.partition, wanted, due, self.chunk_size, self.budgets)  # type: ignore[arg-type]
+        events = [item.arrived.event for item in items if item.arrived.event is not None]
+        wanted = dict.fromkeys(event.customer_id for event in events if event.customer_id is not None)
+        unknown = [customer for customer in wanted if customer not in self.kept]
+        loaded = await self.ledger.load(self.hold.partition, unknown, due, self.chunk_size, self.budgets, self.kept)
+        loaded.customers |= self.kept.take([*wanted, *loaded.known])
+        return loaded
 
     def _look_for_flood(self, items: Iterable[Item]) -> None:
         limit = self.shop.policy.poison_share

@@ -1,6 +1,6 @@
 """The ledger in memory, for backtests and tests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from heapq import heappop, heappush
 
 import msgspec
@@ -37,7 +37,13 @@ class MemoryLedger:
         return Hold(partition, shard.head, msgspec.msgpack.decode(shard.place, type=Place))
 
     async def load(
-        self, partition: int, customers: Iterable[str], due: float | None, limit: int, budgets: Sequence[str] = ()
+        self,
+        partition: int,
+        customers: Iterable[str],
+        due: float | None,
+        limit: int,
+        budgets: Sequence[str] = (),
+        known: Container[str] = (),
     ) -> Loaded:
         """Read customers, and who is due."""
         shard = self.shards[partition]
@@ -47,7 +53,9 @@ class MemoryLedger:
             loaded.customers[customer] = None if body is None else decode_remembered(body)
         timers = self._due(shard, due, limit) if due is not None else []
         for _, customer in timers:
-            if customer not in loaded.customers:
+            if customer in known:
+                loaded.known.append(customer)
+            elif customer not in loaded.customers:
                 loaded.customers[customer] = decode_remembered(shard.states[customer])
         if len(timers) == limit:
             loaded.until = timers[-1][0]

@@ -1,7 +1,7 @@
 """The ledger on Redis: one script writes a chunk, fenced by the shard's head."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -65,7 +65,13 @@ class RedisLedger:
         return Hold(partition, int(fields[b"head"]), place, epoch)
 
     async def load(
-        self, partition: int, customers: Iterable[str], due: float | None, limit: int, budgets: Sequence[str] = ()
+        self,
+        partition: int,
+        customers: Iterable[str],
+        due: float | None,
+        limit: int,
+        budgets: Sequence[str] = (),
+        known: Container[str] = (),
     ) -> Loaded:
         """Read customers, and who is due."""
         wanted = list(customers)
@@ -83,11 +89,12 @@ class RedisLedger:
             if due is not None:
                 timers = [(name.decode(), at) for name, at in answers[0]]
             bodies = list(answers[-1]) if wanted else []
-            known = set(wanted)
-            more = [name for name, _ in timers if name not in known]
+            asked = set(wanted)
+            more = [name for name, _ in timers if name not in asked and name not in known]
             if more:
                 bodies += await self.client.hmget(state, more)
         loaded = Loaded({name: _read(body) for name, body in zip(wanted + more, bodies, strict=True)})
+        loaded.known = [name for name, _ in timers if name in known]
         loaded.spent = dict(zip(budgets, spent, strict=True))
         if len(timers) == limit:
             loaded.until = timers[-1][1]

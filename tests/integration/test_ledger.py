@@ -84,6 +84,15 @@ async def law_timers_come_by_due_time_then_name(ledger):
     assert list((await ledger.load(0, [], 9.0, 10)).customers) == ["a", "c"]
 
 
+async def law_who_is_known_is_named_when_due_and_not_read(ledger):
+    hold = await ledger.take(0)
+    await ledger.commit(hold, commit(1, ["a", "b", "c"], {"a": 2.0, "b": 1.0, "c": 9.0}))
+    loaded = await ledger.load(0, ["a"], 5.0, 10, (), {"b", "c"})
+    assert (list(loaded.customers), loaded.known) == (["a"], ["b"])
+    loaded = await ledger.load(0, [], 5.0, 2, (), {"a", "b"})
+    assert (loaded.customers, loaded.known, loaded.until) == ({}, ["b", "a"], 2.0)
+
+
 async def law_the_outbox_is_read_oldest_first_and_trimmed_by_name(ledger):
     hold = await ledger.take(0)
     heads = [hold.head]

@@ -38,6 +38,7 @@ from schemas.events import (
 )
 from schemas.segments import Segments
 from schemas.serving import LinearModel
+from streams.kept import Kept
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
 from streams.shard import Shard
@@ -163,9 +164,10 @@ def arrivals(events):
         offsets[topic] += 1
 
 
-async def run(events, chunk_size):
+async def run(events, chunk_size, kept=3):
     ledger = MemoryLedger()
     shard = Shard(await ledger.take(0), ledger, SHOP, chunk_size)
+    shard.kept = Kept(kept)
     shard.receive(arrivals(events))
     while await shard.step(lambda _topic: True, MODELS, float("-inf")):
         pass
@@ -205,6 +207,14 @@ async def run(events, chunk_size):
 def test_any_cut_into_chunks_gives_the_same_to_the_bit(events, chunk_size):
     whole, cut = asyncio.run(run(events, 500)), asyncio.run(run(events, chunk_size))
     for one, other, what in zip(whole, cut, ("leaves", "states", "timers", "scores", "place"), strict=True):
+        assert one == other, what
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories(), st.integers(1, 4))
+def test_what_is_kept_in_memory_is_what_would_be_read(events, kept):
+    read, remembered = asyncio.run(run(events, 2, 0)), asyncio.run(run(events, 2, kept))
+    for one, other, what in zip(read, remembered, ("leaves", "states", "timers", "scores", "place"), strict=True):
         assert one == other, what
 
 

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from chaos.found import find
+from chaos.broken import BROKEN
+from chaos.found import SHOWN, find
 from chaos.inject import STEPS, Plan, resolve
 from chaos.job import Job
 from chaos.oracle import judge
@@ -16,7 +17,7 @@ from chaos.stack import Stack
 from models.policy import Policy
 from streams.settings import load_settings
 
-SEED, EVENTS, PARTITIONS = 1, 5_000, 2
+SEED, EVENTS, PARTITIONS = 1, 2_000, 2
 SHORT = [
     Plan("commit sent", "after", "kill", nth=6),
     Plan("commit sent", "after", "unavailable", nth=6),
@@ -32,7 +33,7 @@ def stack(services):
 
 @pytest.fixture(scope="module")
 def made():
-    return make(SEED, EVENTS, PARTITIONS, customers=400)
+    return make(SEED, EVENTS, PARTITIONS, customers=250, broken=0.03)  # of every kind one
 
 
 def run(stack, made, folder, plan, disturb=None):
@@ -69,6 +70,8 @@ def test_the_undisturbed_run_is_right_by_itself(calm, made, policy):
     assert calm.triggers
     assert calm.dead
     assert calm.report["tasks"]["churn"]["examples"] > 100
+    assert made.broken.keys() == BROKEN.keys()
+    assert {key.partition(":")[0] for key in calm.figures} == set(SHOWN)
 
 
 def test_kill_9_changes_nothing(calm, made, tmp_path, stack, policy):
@@ -150,6 +153,19 @@ def publish_another_model(found):
     found.models["churn"] = found.models["churn"].replace(b'"intercept":', b'"intercept":1')
 
 
+def miscount_a_pair(found):
+    shown = next(fields for key, fields in found.figures.items() if key.startswith("pairs:") and "partners" in fields)
+    shown["partners"][0]["support"] += 1
+
+
+def show_another_brand(found):
+    next(fields for key, fields in found.figures.items() if key.startswith("brand:"))["buyers"] = -1
+
+
+def forget_a_market(found):
+    found.figures.pop("market:all")
+
+
 def lose_a_penny(found):
     found.sales["all"] -= 0.01
 
@@ -172,6 +188,9 @@ TAMPERINGS = {
     lose_examples: "examples",
     learn_examples_twice: "learned once",
     publish_another_model: "model",
+    miscount_a_pair: "figures",
+    show_another_brand: "figures",
+    forget_a_market: "figures",
     lose_a_penny: "sales",
     leave_something: "outbox",
 }
@@ -181,5 +200,6 @@ TAMPERINGS = {
 def test_the_oracle_sees_every_change(tamper, calm, made, policy: Policy):
     found = deepcopy(calm)
     tamper(found)
-    seen = {line.split(":")[0] for line in judge(found, calm, made, policy, pinned=True)}
+    offline = TAMPERINGS[tamper] in ("model", "figures")  # the others need not learn once more
+    seen = {line.split(":")[0] for line in judge(found, calm, made, policy, pinned=True, offline=offline)}
     assert TAMPERINGS[tamper] in seen

@@ -139,9 +139,10 @@ def guarded_redis(services, files):
             plain.execute_command("ACL", "DELUSER", user)
 
 
-@pytest.fixture
-def env(broker, guarded_redis, files, tmp_path):
-    return {
+@pytest.fixture(scope="module")
+def env_of(broker, guarded_redis, files, tmp_path_factory):
+    """Make the settings of one more job."""
+    return lambda: {
         "STREAMSCORE_BROKER": broker,
         "STREAMSCORE_KAFKA_CA": str(files / "ca.pem"),
         "STREAMSCORE_KAFKA_USER": "scorer",
@@ -151,12 +152,17 @@ def env(broker, guarded_redis, files, tmp_path):
         "STREAMSCORE_REDIS_USER": "streamscore",
         "STREAMSCORE_REDIS_PASSWORD": PASSWORD,
         "STREAMSCORE_PREFIX": f"secure-{secrets.token_hex(4)}-",
-        "STREAMSCORE_DATA": str(tmp_path / "data"),
+        "STREAMSCORE_DATA": str(tmp_path_factory.mktemp("data")),
         "STREAMSCORE_PARTITIONS": "2",
         "STREAMSCORE_METRICS_PORT": "0",
         "STREAMSCORE_CLOCK": "events",
         "STREAMSCORE_IDLE_AFTER_SECONDS": "1",
     }
+
+
+@pytest.fixture
+def env(env_of):
+    return env_of()
 
 
 def settings_of(env):
@@ -166,7 +172,7 @@ def settings_of(env):
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
 def test_the_whole_job_runs_with_tls_logins_and_the_documented_rights(mechanism, env, guarded_redis, tmp_path):
     env["STREAMSCORE_KAFKA_MECHANISM"] = mechanism
-    settings, events = settings_of(env), list(online_retail.events(limit=3_000))
+    settings, events = settings_of(env), list(online_retail.events(limit=500))
     ensure_topics(settings.kafka, settings.prefix, 2)
     assert send(events, settings.kafka, settings.prefix) == len(events)
     log = tmp_path / "worker.log"
@@ -204,32 +210,41 @@ def test_kafka_python_logs_in_as_well(env):
     assert _send_slowly(online_retail.events(limit=100), settings.kafka, settings.prefix, None) > 0
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "code", "said"),
-    [
-        ("KAFKA_PASSWORD", "wrong-4711", 3, "kafka"),
-        ("KAFKA_CA", None, 3, "kafka"),
-        ("REDIS_PASSWORD", "wrong-4711", 2, "STREAMSCORE_REDIS_PASSWORD"),
-        ("REDIS_CA", None, 3, "redis"),
-        ("REDIS_USER", "reader", 2, "+info"),
-    ],
-)
-def test_who_may_not_is_told_so_and_no_secret_is(env, name, value, code, said):
-    env[f"STREAMSCORE_{name}"] = value or ""
-    if value is None:
-        del env[f"STREAMSCORE_{name}"]
+REFUSED = {
+    "KAFKA_PASSWORD": ("wrong-4711", 3, "kafka"),
+    "KAFKA_CA": (None, 3, "kafka"),
+    "REDIS_PASSWORD": ("wrong-4711", 2, "STREAMSCORE_REDIS_PASSWORD"),
+    "REDIS_CA": (None, 3, "redis"),
+    "REDIS_USER": ("reader", 2, "+info"),
+}
+"""What is wrong (None: not set), the exit code, and what must be said."""
+
+
+@pytest.fixture(scope="module")
+def refused(env_of):
+    """A worker for each setting that is wrong, all started at once: some take long to give up."""
+    children = {}
+    for name, (value, _, _) in REFUSED.items():
+        env = env_of() | ({} if value is None else {f"STREAMSCORE_{name}": value})
+        if value is None:
+            del env[f"STREAMSCORE_{name}"]
         if name == "KAFKA_CA":
             env["STREAMSCORE_KAFKA_TLS"] = "true"  # by the authorities of the system, who do not know this one
-    done = subprocess.run(
-        [sys.executable, "-m", "streams", "worker"],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    shown = done.stdout + done.stderr
-    assert done.returncode == code, shown
+        command = [sys.executable, "-m", "streams", "worker", "--only", "scoring"]
+        children[name] = subprocess.Popen(
+            command, env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    yield children
+    for child in children.values():
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_who_may_not_is_told_so_and_no_secret_is(name, refused):
+    _, code, said = REFUSED[name]
+    shown, _ = refused[name].communicate(timeout=120)
+    assert refused[name].returncode == code, shown
     assert said in shown
     assert PASSWORD not in shown
     assert "wrong-4711" not in shown

@@ -159,7 +159,8 @@ def join_and_leave(job: Job, rng: random.Random) -> Moment:
 def kill_broker(job: Job, rng: random.Random) -> Moment:
     """Kill -9 of a broker, which comes back after seconds."""
     server = rng.choice(job.stack.brokers)
-    return _during(job, rng.uniform(0.5, 5), server.kill, lambda: _start_broker(job, server))
+    began, _ = _during(job, rng.uniform(0.5, 5), server.kill, lambda: _start_broker(job, server))
+    return began, _still_from(job, began)
 
 
 def restart_brokers(job: Job, rng: random.Random) -> Moment:
@@ -170,7 +171,12 @@ def restart_brokers(job: Job, rng: random.Random) -> Moment:
         _sleep(job, rng.uniform(0.5, 3))
         _start_broker(job, server)
         _sleep(job, rng.uniform(0, 2))
-    return began, now()
+    return began, _still_from(job, began)
+
+
+def _still_from(job: Job, began: float) -> float:
+    """From when on events should flow: with other brokers there, from the beginning."""
+    return began if len(job.stack.brokers) > 1 else now()
 
 
 def cut_kafka(job: Job, rng: random.Random) -> Moment:

@@ -24,7 +24,7 @@ from chaos.stack import OwnStack
 EVENTS, CUSTOMERS, PARTITIONS, INPUTS = 3_000, 800, 4, 1
 CHUNKS = (20, 100, 300)
 """Records and timers that are handled at once: drawn for each round. What comes out must not depend on it."""
-PATIENCE = 240.0
+PATIENCE = 400.0
 
 
 @dataclass

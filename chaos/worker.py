@@ -16,6 +16,7 @@ def main() -> None:
     """Apply the plan, and run the command line. It ends with whoever started it, however that ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # while it still starts; the worker has a handler of its own
     apply(Plan.from_json(os.environ.get("CHAOS_PLAN", "{}")))
     from streams.cli import main as run
 

@@ -110,8 +110,7 @@ class Worker:
             logger.info("Made the topics %s", ", ".join(made))
         await self.web.start()
         agents = [agent for agent in (self.learning, self.scoring) if agent is not None]
-        for agent in agents:
-            await agent.start()
+        await asyncio.gather(*(agent.start() for agent in agents))  # each waits for its group
         try:
             if started is not None:
                 started(self)

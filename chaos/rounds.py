@@ -21,7 +21,9 @@ from chaos.pins import learned
 from chaos.records import Input, make
 from chaos.stack import OwnStack
 
-EVENTS, CUSTOMERS, PARTITIONS, INPUTS = 3_000, 800, 4, 1
+EVENTS, CUSTOMERS, PARTITIONS, INPUTS = 2_000, 600, 4, 1
+BROKEN = 0.03
+"""Of all events: every kind once and more."""
 CHUNKS = (20, 100, 300)
 """Records and timers that are handled at once: drawn for each round. What comes out must not depend on it."""
 PATIENCE = 400.0
@@ -70,7 +72,7 @@ class Rounds:
     def input(self, number: int) -> Input:
         """One of a few inputs."""
         if number not in self._inputs:
-            self._inputs[number] = make(f"{self.seed}-{number}", self.events, PARTITIONS, CUSTOMERS)
+            self._inputs[number] = make(f"{self.seed}-{number}", self.events, PARTITIONS, CUSTOMERS, BROKEN)
         return self._inputs[number]
 
     def calm(self, number: int, *, pinned: bool, chunk: int = 100) -> Found:

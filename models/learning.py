@@ -188,8 +188,7 @@ class Learning:
         matrix: dict[str, dict[str, int]] = {}
         for (before, after), n in sorted(self.movements.items()):
             matrix.setdefault(str(before), {})[str(after)] = n
-        segments = self.clusters.compiled("")
-        names = {str(number): name for number, name in segments.named().items()} if segments is not None else {}
+        names = self._segment_names()
         stability = self.kept / self.drawn_again if self.drawn_again else None
         return quality | {
             "stability": stability,
@@ -198,6 +197,10 @@ class Learning:
             "members": self.members,
             "movements": matrix,
         }
+
+    def _segment_names(self) -> dict[str, str]:
+        segments = self.clusters.compiled("")
+        return {} if segments is None else {str(number): name for number, name in segments.named().items()}
 
     def _sales(self, row: Mapping[str, Any]) -> None:
         for series, day, amount in row["sold"]:
@@ -277,7 +280,7 @@ class Learning:
             "segments": self._segment_report(),
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
-            "brands": self.brands.report(),
+            "brands": self.brands.report(self._segment_names()),
             "market": self._market(),
         }
 
@@ -341,9 +344,12 @@ class Learning:
         return {} if found is None else {"demand": found}
 
     def _market(self) -> dict[str, Any]:
-        return {
-            name: found | {"next_six_days": self.outlook.of(name)} for name, found in self.market.book.report().items()
-        }
+        """The market by category; where brands are named, each one's share among the competitors."""
+        found = self.market.book.report(self.policy.currency)
+        for name, figures in found.items():
+            figures["next_six_days"] = self.outlook.of(name)
+            figures["competitors"] |= self.brands.shares(name)
+        return found
 
     def parts(self) -> dict[str, bytes]:
         """What belongs to `state` and does not change once it is there, by name."""

@@ -14,7 +14,6 @@ from faust.types import TP
 
 from models.league.snapshot import freeze, thaw
 from models.learning import Learning
-from models.market.book import Market
 from models.sales.series import E4
 from models.serving_set import ServingSet
 from schemas.choice import encode_choice
@@ -88,6 +87,8 @@ class Standing:
         self.pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
         self.parts = msgspec.json.decode(fields.get("parts", b"{}"), type=dict[str, list[str]])
         self.published: dict[str, str] = {}
+        self.brands: set[str] = set()
+        self.markets: set[str] = set()
         self.ready = False  # until sought
 
     @property
@@ -193,10 +194,12 @@ class LearningAgent:
             named = msgspec.json.decode(fields.get("parts", b"{}"), type=dict[str, list[str]])
             parts = {name: thaw(await self._joined(kept), self.key) for name, kept in named.items()}
             body = await self._joined(pieces)
+            shown = [await self.client.smembers(names) for names in (self.keys.brands, self.keys.markets)]
         learning = Learning(self.settings.policy)
         if body:
             learning.restore(thaw(body, self.key), parts)
         standing = Standing(fields, learning, epoch)
+        standing.brands, standing.markets = ({name.decode() for name in names} for names in shown)
         await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
         self.standing = standing
 
@@ -345,8 +348,8 @@ class LearningAgent:
         if with_report:
             report = learning.report()
             self.metrics.learning(learning, report)
-            commands += self._brands(report["brands"])
-            commands += self._market(learning.market.book, report["market"])
+            commands += self._brands(standing, report["brands"])
+            commands += self._market(standing, report["market"])
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
             self.reported, self.reported_at = time.monotonic(), upto
         snapshot, taken = freeze(learning.state(), self.key), msgspec.json.encode(standing.taken)
@@ -428,27 +431,39 @@ class LearningAgent:
             commands += [["DEL", self.keys.segment(number)], ["SREM", self.keys.segments, str(number)]]
         return commands
 
-    def _brands(self, brands: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
+    def _brands(self, standing: Standing, brands: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
+        """Brands by name; those that gave their place to a busier one go. If the write fails, so does what stands."""
         commands: list[list[Any]] = []
+        for name in sorted(standing.brands - brands.keys()):
+            commands += [["UNLINK", self.keys.brand(name)], ["SREM", self.keys.brands, name]]
+        standing.brands = set(brands)
         for name, figures in brands.items():
-            commands.append(["HSET", self.keys.brand(name), *brand_fields(figures)])
+            commands += _anew(self.keys.brand(name), figures)
             commands.append(["SADD", self.keys.brands, name])
         return commands
 
-    def _market(self, market: Market, report: Mapping[str, Any]) -> list[list[Any]]:
-        """The market by category, and the next products of which something has changed."""
+    def _market(self, standing: Standing, report: Mapping[str, Any]) -> list[list[Any]]:
+        """The market by category, and the next products of which something has changed; see `_brands`."""
+        market, currency = standing.learning.market.book, standing.learning.policy.currency
         commands: list[list[Any]] = []
+        for category in sorted(standing.markets - report.keys()):
+            commands += [["UNLINK", self.keys.market(category)], ["SREM", self.keys.markets, category]]
+        standing.markets = set(report)
         for category, figures in report.items():
-            commands.append(["HSET", self.keys.market(category), *brand_fields(figures)])
+            commands += _anew(self.keys.market(category), figures)
             commands.append(["SADD", self.keys.markets, category])
         for product in list(islice(market.changed, PRODUCTS)):
             del market.changed[product]  # a write that fails is followed by a restored market: there all have changed
-            key, fields = self.keys.pairs(product), brand_fields(market.product(product))
-            if fields:
-                commands += [["HSET", key, *fields], ["SADD", self.keys.products, product]]
-            else:
-                commands += [["UNLINK", key], ["SREM", self.keys.products, product]]
+            figures = market.product(product, currency)
+            commands += _anew(self.keys.pairs(product), figures)
+            commands.append(["SADD" if figures else "SREM", self.keys.products, product])
         return commands
+
+
+def _anew(key: str, figures: Mapping[str, Any]) -> list[list[Any]]:
+    """Write a hash of figures as it is now: what is not known any more is gone."""
+    fields = brand_fields(figures)
+    return [["UNLINK", key], *([["HSET", key, *fields]] if fields else [])]
 
 
 def _pieces(name: str, body: bytes) -> dict[str, bytes]:

@@ -81,8 +81,8 @@ def _market(console: Console, market: dict[str, Any]) -> None:
     biggest = sorted(
         market, key=lambda name: -(market[name].get("demand") or {"revenue": {"level": 0}})["revenue"]["level"]
     )
-    for name in biggest[:SHOWN_CATEGORIES]:
-        units, revenue = (market[name]["demand"].get(what, {}) for what in ("units", "revenue"))
+    for name in [name for name in biggest if market[name].get("demand")][:SHOWN_CATEGORIES]:
+        units, revenue = (market[name]["demand"][what] for what in ("units", "revenue"))
         price = (market[name].get("price") or {}).get("quantity")
         table.add_row(
             name, f"{units['level']:,.0f}", _amount(revenue["level"]), _signed(units["trend"]),

@@ -31,6 +31,8 @@ COLD: Final = 20
 """Choices before anything is served."""
 LEARNED_ALL, LEARNED_EACH = 20_000, 8
 """So many choices are all learned, then one in so many: the weights hardly move, and a league costs more than sums."""
+SHARES: Final = ("revenue_share", "recent_revenue_share", "unit_share", "purchase_share", "price_position")
+EVERYBODY: Final[Mapping[str, str]] = {}
 OWN_SHARE: Final = tuple(1.0 if name in ("market_share", "own_share") else 0.0 for name in FEATURES)
 """The weights that make a conditional logit of the trivial answer."""
 
@@ -191,15 +193,39 @@ class BrandBook:
             found["sentiment"]["models"][self.sayings.champion]["daily_share_error"] = self.images.daily_error()
         return found
 
-    def report(self) -> dict[str, Any]:
-        """Return each brand's figures, by `<category>:<brand>`; what is said of it under `image`."""
+    def shares(self, category: str) -> dict[str, Any]:
+        """Return how a category is divided among its brands; empty where none is named.
+
+        `brands`, those with most revenue first, have `revenue_share`, `recent_revenue_share`, `unit_share`,
+        `purchase_share` and `price_position`; `concentration` is the Herfindahl index of the revenue shares, of at
+        most 1.
+        """
+        sums = self.categories.get(category)
+        if sums is None:
+            return {}
+        ranked = sorted(sums.brands, key=lambda one: (one == OTHER, -sums.brands[one].revenue_e4, one))
+        found = {brand: figures(sums, brand, {}) for brand in ranked}
+        shares = [one["revenue_share"] for one in found.values() if one["revenue_share"] is not None]
+        return {
+            "brands": {brand: {name: one[name] for name in SHARES} for brand, one in found.items()},
+            "concentration": math.fsum(share * share for share in shares) if shares else None,
+        }
+
+    def report(self, segments: Mapping[str, str] = EVERYBODY) -> dict[str, Any]:
+        """Return each brand's figures, by `<category>:<brand>`; what is said of it under `image`.
+
+        Parameters
+        ----------
+        segments
+            Names of the present segments, by id.
+        """
         found: dict[str, Any] = {}
         for name, category in self.categories.items():
             prospects = expectations(category, self.population)
             switching = category.switching()
             for brand in sorted(category.brands, key=lambda one: -category.brands[one].revenue_e4):
                 to = switching.get(brand, {})
-                found[f"{name}:{brand}"] = figures(category, brand, prospects) | {
+                found[f"{name}:{brand}"] = figures(category, brand, prospects, segments) | {
                     "repeats": to.get(brand, 0.0) if to else None,
                     "switches_to": {other: round(share, 4) for other, share in to.items() if other != brand},
                 }

@@ -30,6 +30,8 @@ PRICE_RATE: Final = 0.1
 LOW: Final = 0.95
 """Bought at less than this share of the usual price is bought low."""
 E4: Final = 10_000
+FORMER: Final = "former segments"
+UNNAMED: Final[Mapping[str, str]] = {}
 
 
 class BrandSums(Struct):
@@ -215,11 +217,13 @@ def expectations(category: CategorySums, population: int) -> dict[str, Expected]
     return {name: expected(share, strength, purchases) for name, share in shares.items() if share < 1}
 
 
-def figures(category: CategorySums, name: str, prospects: Mapping[str, Expected]) -> dict[str, Any]:
+def figures(
+    category: CategorySums, name: str, prospects: Mapping[str, Expected], segments: Mapping[str, str] = UNNAMED
+) -> dict[str, Any]:
     """Where a brand stands, as it is served: shares of the category, None where nothing can be said.
 
     `price_position` is the mean price of a unit over that of the category. `segments` is an index: 100 is
-    the segment's share among all of the category's purchases.
+    the segment's share among all of the category's purchases. Its names are those of `segments`, by id.
     """
     sums = category.brands[name]
     every = category.brands.values()
@@ -240,7 +244,7 @@ def figures(category: CategorySums, name: str, prospects: Mapping[str, Expected]
         "bought_low": _ratio(sums.low_units, sums.judged_units),
         "share_at_usual_price": _ratio(sums.chosen[0], sums.offered[0]),
         "share_when_promoted": _ratio(sums.chosen[1], sums.offered[1]),
-        "segments": _index(sums.segments, category.segments),
+        "segments": _index(_by_name(sums.segments, segments), _by_name(category.segments, segments)),
     }
     if name in prospects:
         found["expected"] = {field_: getattr(prospects[name], field_) for field_ in prospects[name].__struct_fields__}
@@ -256,6 +260,17 @@ def _position(sums: BrandSums, every: Sequence[BrandSums]) -> float | None:
     if sums.units <= 0 or units <= 0 or revenue <= 0:
         return None
     return sums.revenue_e4 / sums.units / (revenue / units)
+
+
+def _by_name(counts: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
+    """Counts by the present name of a segment; those that have none any more are together."""
+    if not names:
+        return dict(counts)
+    found: dict[str, int] = {}
+    for segment, n in counts.items():
+        name = names.get(segment, FORMER)
+        found[name] = found.get(name, 0) + n
+    return found
 
 
 def _index(own: Mapping[str, int], all_: Mapping[str, int]) -> dict[str, int]:

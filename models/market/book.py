@@ -7,17 +7,16 @@ import msgspec
 from msgspec import Struct, field
 
 from models.market.baskets import Baskets
-from models.market.demand import ALL, Demand
+from models.market.demand import ALL, OTHER, Demand
 from models.market.growth import Growth, month_name
 from models.market.mix import WEEKDAYS, Mix
 from models.market.price import Prices, pooled
+from models.market.rivals import Observed, Seen
 
 PARTNERS: Final = 8
 """Partners shown of a product."""
 SUPPORT: Final = 10
 """Baskets with both that a pair needs to be shown."""
-SERIES: Final = 256
-"""Series of observations kept; further ones are dropped."""
 
 
 class Sums(Struct):
@@ -28,7 +27,8 @@ class Sums(Struct):
     mix: Mix = field(default_factory=Mix)
     prices: Prices = field(default_factory=Prices)
     categories: dict[str, str] = field(default_factory=dict)
-    observed: dict[str, tuple[int, float, str]] = field(default_factory=dict)
+    observed: Observed = field(default_factory=Observed)
+    today: int = 0
 
 
 class Market:
@@ -56,18 +56,18 @@ class Market:
             self._sold(told)
 
     def _observe(self, told: Mapping[str, Any]) -> None:
-        known, series = self.sums.observed, told["series"]
-        if series in known:
-            if told["day"] >= known[series][0]:
-                known[series] = (told["day"], told["value"], told["unit"])
-        elif len(known) < SERIES:
-            known[series] = (told["day"], told["value"], told["unit"])
+        self.sums.today = max(self.sums.today, told["day"])
+        product = self.sums.observed.see(told["series"], Seen(told["day"], told["value"], told["unit"]))
+        if product is not None:
+            self.changed[product] = None
 
     def _sold(self, told: Mapping[str, Any]) -> None:
         sign, day = told["sign"], told["day"]
+        self.sums.today = max(self.sums.today, day)
         revenue_e4 = units_e3 = 0
         products: dict[str, None] = {}
-        for category, lines in told["lines"].items():
+        for named, lines in told["lines"].items():
+            category = OTHER if named == ALL else named  # that name is taken
             units = revenue = 0
             for product, quantity, price in lines:
                 units += round(quantity * 1_000)
@@ -118,42 +118,57 @@ class Market:
 
     # What is shown.
 
-    def report(self) -> dict[str, Any]:
-        """Return figures by category, and of `all`."""
-        prices = self._prices()
-        names = [ALL, *sorted(name for name in self.sums.demand.sold if name != ALL)]
+    def report(self, currency: str) -> dict[str, Any]:
+        """Return figures by category, and of `all`. The main currency tells which observations can be compared."""
+        sums = self.sums
+        prices, today = self._prices(), sums.today
+        indices = sums.observed.indices(sums.prices, self._served_categories(), currency, today)
         found: dict[str, Any] = {}
-        for name in names:
-            found[name] = {"demand": self.sums.demand.report(name), "price": prices.get(name)}
-        growth = self.sums.growth.report()
-        found[ALL]["growth"] = growth
-        if self.sums.mix.months:
-            newest = max(self.sums.mix.months)
-            found[ALL]["month"] = month_name(newest)
-            found[ALL]["behaviour"] = self.sums.mix.report(newest)
-        found[ALL]["baskets"] = {
+        for name in (ALL, *sorted(name for name in sums.demand.sold if name != ALL)):
+            rivals = {
+                "price_index": indices.get(name, {}),
+                "market_share": sums.observed.market_share(name, sums.demand, currency, today),
+            }
+            found[name] = {
+                "demand": sums.demand.report(name),
+                "price": prices.get(name),
+                "competitors": {what: one for what, one in rivals.items() if one},
+            }
+        found[ALL] |= self._of_all()
+        return found
+
+    def _of_all(self) -> dict[str, Any]:
+        sums = self.sums
+        found: dict[str, Any] = {"growth": sums.growth.report()}
+        if sums.mix.months:
+            newest = max(sums.mix.months)
+            found["month"] = month_name(newest)
+            found["behaviour"] = sums.mix.report(newest) | sums.growth.moved(newest)
+        found["baskets"] = {
             "baskets": self.baskets.baskets,
             "products": len(self.baskets.numbers),
             "exact": self.baskets.is_exact,
             "error": self.baskets.pairs.error,
             "cut": self.baskets.cut,
         }
-        if self.sums.observed:
-            found[ALL]["observed"] = {
-                series: {"value": value, "unit": unit, "day": day}
-                for series, (day, value, unit) in sorted(self.sums.observed.items())
-            }
+        if sums.observed.series:
+            found["observed"] = sums.observed.report(sums.today)
         return found
+
+    def _served_categories(self) -> dict[str, str]:
+        """The category that a product is served in."""
+        sold = self.sums.demand.sold
+        return {product: one if one in sold else OTHER for product, one in self.sums.categories.items()}
 
     def _prices(self) -> dict[str, Any]:
         """Elasticities within products, by category and of all."""
         groups: dict[str, list[str]] = {ALL: list(self.sums.prices.products)}
-        for product, category in self.sums.categories.items():
-            groups.setdefault(category if category in self.sums.demand.sold else "other", []).append(product)
+        for product, category in self._served_categories().items():
+            groups.setdefault(category, []).append(product)
         return {name: pooled(self.sums.prices, products) for name, products in groups.items()}
 
-    def product(self, product: str) -> dict[str, Any]:
-        """Return what is bought with a product and how its quantity moves with price; empty if neither is known."""
+    def product(self, product: str, currency: str) -> dict[str, Any]:
+        """Return what is bought with a product, how quantity moves with price, what others ask; what is known of it."""
         partners = self.baskets.partners(product, PARTNERS, SUPPORT)
         price = self.sums.prices.report(product)
         found: dict[str, Any] = {}
@@ -166,6 +181,9 @@ class Market:
             ]
         if price is not None:
             found["price"] = price
+        rivals = self.sums.observed.product(product, self.sums.prices, currency, self.sums.today)
+        if rivals:
+            found["competitors"] = rivals
         return found
 
     # Kept.

@@ -7,10 +7,14 @@ from typing import Any, Final
 from msgspec import Struct, field
 from scipy import special
 
+from models.market.busiest import Candidates
+
 ALL: Final = "all"
 OTHER: Final = "other"
 CATEGORIES: Final = 60
-"""Categories told apart, beside all; the first so many. The rest together is `other`."""
+"""Categories told apart, beside all: the most active. The rest together is `other`."""
+FADE: Final = 1.0 - 1.0 / 30.0
+"""What an older sale weighs in how active a category is, a trading day."""
 WINDOW: Final = 30
 """Trading days that level and trend look back."""
 KEPT: Final = 66
@@ -29,7 +33,10 @@ class Demand(Struct):
     """Sums by day, closed in order. Plain data.
 
     Days without a purchase are no trading days and left out. `sold` holds the latest 66 trading days of each
-    category, the newest last.
+    category, the newest last, and `dates` theirs (since 1970-01-01). A category that becomes clearly more active than
+    the quietest one named takes its place when a day is closed. What the quiet one sold goes to `other`, and what the
+    new one sold before stays there: all add up, and a named category is exact from its first day in `sold` on.
+    `since` is that day where it lies ahead.
     """
 
     sold: dict[str, list[Sold]] = field(default_factory=lambda: {ALL: []})
@@ -38,6 +45,10 @@ class Demand(Struct):
     trading_days: int = 0
     closed: int | None = None
     late: int = 0
+    dates: list[int] = field(default_factory=list)
+    active: dict[str, float] = field(default_factory=dict)
+    candidates: Candidates = field(default_factory=lambda: Candidates(CATEGORIES))
+    since: dict[str, int] = field(default_factory=dict)
 
     def add(self, category: str, day: int, units_e3: int, revenue_e4: int) -> None:
         """Add to a category's day; the caller adds to `all` too. A day that is closed counts in `late` alone."""
@@ -46,13 +57,53 @@ class Demand(Struct):
         ):
             self.late += 1
             return
+        category = self._named(category, day)
         if category not in self.sold:
-            if len(self.sold) > CATEGORIES:
-                category = OTHER
-            self.sold.setdefault(category, [Sold()] * min(self.trading_days, KEPT))
+            self.sold[category] = [Sold() for _ in range(min(self.trading_days, KEPT))]
         at = self.waiting.setdefault(day, {}).setdefault(category, Sold())
         at.units_e3 += units_e3
         at.revenue_e4 += revenue_e4
+
+    def _named(self, category: str, day: int) -> str:
+        """Count a sale of a category, and return the name it goes under."""
+        if category in (ALL, OTHER):
+            return category
+        if category in self.sold or len(self.sold) - (OTHER in self.sold) <= CATEGORIES:
+            self.active[category] = self.active.get(category, 0.0) + 1.0
+            return category if day >= self.since.get(category, day) else OTHER
+        self.candidates.add(category)
+        return OTHER
+
+    def _change_places(self) -> None:
+        """Name the most active categories, now that a day is closed."""
+        for name in self.active:
+            self.active[name] *= FADE
+        self.candidates.fade(FADE)
+        while self.candidates.counts:
+            quietest = min(self.active, key=lambda name: (self.active[name], name))
+            busier = self.candidates.busier_than(self.active[quietest])
+            if busier is None:
+                return
+            self.active[busier] = self.candidates.counts.pop(busier).sure
+            self._put_away(quietest)
+            self.sold[busier] = []
+            self.since[busier] = max(self.waiting, default=(self.closed or 0) - 1) + 1
+
+    def _put_away(self, name: str) -> None:
+        """Add a category's days to those of `other`."""
+        self.candidates.add(name, self.active.pop(name))
+        self.since.pop(name, None)
+        own, days = self.sold.pop(name), self.sold.get(OTHER, [])
+        rest = [Sold() for _ in range(min(self.trading_days, KEPT) - len(days))] + days
+        for at, gone in zip(reversed(rest), reversed(own), strict=False):
+            at.units_e3 += gone.units_e3
+            at.revenue_e4 += gone.revenue_e4
+        self.sold[OTHER] = rest
+        for sums in self.waiting.values():
+            if name in sums:
+                gone, at = sums.pop(name), sums.setdefault(OTHER, Sold())
+                at.units_e3 += gone.units_e3
+                at.revenue_e4 += gone.revenue_e4
 
     def trade(self, day: int) -> None:
         """Note that something was bought on a day."""
@@ -70,9 +121,22 @@ class Demand(Struct):
                 continue
             found.append(day)
             self.trading_days += 1
+            self.dates = [*self.dates, day][-KEPT:]
             for category, days in self.sold.items():
-                days.append(sums.get(category, Sold()))
-                del days[:-KEPT]
+                if day >= self.since.get(category, day):
+                    days.append(sums.get(category, Sold()))
+                    del days[:-KEPT]
+            self._change_places()
+        self.since = {name: first for name, first in self.since.items() if first > self.closed}
+        return found
+
+    def total(self, category: str, days: int) -> Sold:
+        """Return what a category sold on the last so many days of the calendar, up to the newest closed."""
+        first, found = (self.closed or 0) - days, Sold()
+        for day, sold in zip(reversed(self.dates), reversed(self.sold[category]), strict=False):
+            if day >= first:
+                found.units_e3 += sold.units_e3
+                found.revenue_e4 += sold.revenue_e4
         return found
 
     def report(self, category: str) -> dict[str, Any]:

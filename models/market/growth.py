@@ -114,6 +114,19 @@ class Growth(Struct):
             found[month_name(month)] = row
         return found
 
+    def moved(self, month: int) -> dict[str, dict[str, float | None]]:
+        """Return a month's customers by kind, and the share of new ones, each with its `change` in a month."""
+        report = self.report()
+        now, before = (report.get(month_name(one)) for one in (month, month - 1))
+        if now is None or not now["active"]:
+            return {}
+        found: dict[str, dict[str, float | None]] = {}
+        for name in ("active", *KINDS, "lost"):
+            found[name] = {"value": now[name], "change": None if before is None else now[name] - before[name]}
+        share = now["new"] / now["active"]
+        was = before["new"] / before["active"] if before is not None and before["active"] else None
+        return found | {"new_share": {"value": share, "change": None if was is None else share - was}}
+
 
 def month_name(month: int) -> str:
     """Name a month.

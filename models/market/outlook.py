@@ -182,6 +182,7 @@ class Outlook:
         """
         day, everything = demand.trading_days, [one.units_e3 / 1e3 for one in demand.sold[ALL]]
         self.now = {}
+        self.pending = {category: some for category, some in self.pending.items() if category in demand.sold}
         for category, sold in demand.sold.items():
             units = [one.units_e3 / 1e3 for one in sold]
             waiting = self.pending.get(category, [])

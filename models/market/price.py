@@ -20,6 +20,8 @@ PRODUCTS: Final = 4_096
 """Products and categories kept; the least observed makes room."""
 PRICES_KEPT: Final = 8
 SURE: Final = 0.95
+LATE_RATE: Final = 0.1
+"""What one price paid weighs in the price of late."""
 
 
 class Estimate(Struct, frozen=True):
@@ -75,14 +77,19 @@ class Slope(Struct, array_like=True):
 
 
 class Priced(Struct, array_like=True):
-    """What is kept of one product: its prices so far (in 1/10,000, the first eight), and the two slopes."""
+    """What is kept of one product: its prices so far (in 1/10,000, the first eight), and the two slopes.
+
+    `late` is the mean logarithm of the unit prices paid of late.
+    """
 
     prices: list[int] = field(default_factory=list)
     quantity: Slope = field(default_factory=Slope)
     response: Slope = field(default_factory=Slope)
+    late: float | None = None
 
-    def saw(self, price_e4: int) -> None:
+    def saw(self, price_e4: int, log_price: float) -> None:
         """Remember a price."""
+        self.late = log_price if self.late is None else self.late + LATE_RATE * (log_price - self.late)
         if price_e4 not in self.prices and len(self.prices) < PRICES_KEPT:
             self.prices.append(price_e4)
 
@@ -109,7 +116,7 @@ class Prices(Struct):
             return
         at = self._at(product)
         price = math.log(unit_price)
-        at.saw(round(unit_price * 10_000))
+        at.saw(round(unit_price * 10_000), price)
         at.quantity.learn_one(price, math.log(quantity))
         open_day = self.days.setdefault(day, {}).setdefault(product, Day())
         open_day.invoices += 1

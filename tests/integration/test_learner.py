@@ -138,6 +138,13 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
     monkeypatch.setattr(module, "PIECE", 700)  # several pieces a part
 
     async def test(world):
+        for names, key in (
+            (world.keys.markets, world.keys.market("was")),
+            (world.keys.brands, world.keys.brand("was")),
+        ):
+            world.plain.sadd(names, "was")
+            world.plain.hset(key, "demand", "1")
+        world.plain.hset(world.keys.market("tea"), "was", "1")
         agent, hold = await world.learner(), await world.ledger.take(0)
         plain, bases = Market(), set()
         for n in range(60):
@@ -173,8 +180,10 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
         served = world.plain.hgetall(world.keys.pairs("a"))
         partners = msgspec.json.decode(served[b"partners"])
         assert [one["product"] for one in partners] == ["b"]
-        assert partners[0]["support"] == plain.product("a")["partners"][0]["support"]
-        assert world.plain.smembers(world.keys.markets) == {b"all", b"tea"}
+        assert partners[0]["support"] == plain.product("a", "GBP")["partners"][0]["support"]
+        assert world.plain.smembers(world.keys.markets) == {b"all", b"tea"}  # whose place another has taken is gone
+        assert not world.plain.exists(world.keys.brands, world.keys.market("was"), world.keys.brand("was"))
+        assert not world.plain.hexists(world.keys.market("tea"), "was")
         assert msgspec.json.decode(world.plain.hget(world.keys.market("all"), "baskets"))["baskets"] == 120
 
     run(services, tmp_path, test)

@@ -78,7 +78,7 @@ def test_choices_are_learned_judged_and_served(jam):
         last = [event for event in events if event.customer_id == customer][-1]
         assert fields["brand"] == f"jam:{last.lines[0].brand}"
         assert 0 < float(fields["loyalty"]) < 1
-        assert fields["loyalty_rule"].startswith("bought it ")
+        assert fields["loyalty_rule"].partition(" times")[0].count(" of the last ") == 1
         assert int(msgspec.json.decode(fields["models"])["brand_choice"]) > 0
     flat = brand_fields(found)
     assert msgspec.json.decode(flat[flat.index("purchases") + 1]) == len(bought)
@@ -90,7 +90,7 @@ def test_who_is_forgotten_has_no_taste_any_more(jam):
     gone = Forgotten(event_id="f", customer_id=last.customer_id, occurred_at=last.occurred_at + timedelta(hours=1))
     again = msgspec.structs.replace(last, event_id="again", occurred_at=last.occurred_at + timedelta(hours=2))
     test = backtest([*events, gone, again], SHOP)
-    assert test.ledger.scores[last.customer_id]["loyalty_rule"].startswith("bought it the only time")
+    assert test.ledger.scores[last.customer_id]["loyalty_rule"].startswith("the only time")
 
 
 def test_a_shop_without_brands_sees_nothing_of_them(jam):

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Each process starts a Kafka and a Redis of its own (about 1 GB).
+TEST_PROCESSES := 2
 
 .PHONY: setup demo test quality lint format type docs lock clean chaos fuzz bench soak
 
@@ -19,7 +21,7 @@ demo: $(READY)
 	$(BIN)/streamscore demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 quality: $(READY)
 	$(BIN)/streamscore quality $(if $(DATA),--data $(DATA)) $(ARGS)

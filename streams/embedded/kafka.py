@@ -1,7 +1,9 @@
 """Apache Kafka: its jars from Maven Central, its Java runtime from a wheel. KRaft; one node, or a small cluster."""
 
+import os
 import socket
 import subprocess
+import tempfile
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
@@ -32,10 +34,13 @@ def fetch_kafka() -> list[Path]:
     """Return Kafka's jars; fetched once, then from the cache. Raises `ServicesUnavailable`."""
     try:
         import jgo
+        from filelock import FileLock
     except ImportError:
         raise ServicesUnavailable("The embedded Kafka is not installed: pip install 'streamscore[local]'.") from None
     try:
-        environment = jgo.build(ARTIFACT)
+        # Two that fetch at once would mix their files.
+        with FileLock(Path(tempfile.gettempdir()) / f"streamscore-fetch-{os.getuid()}.lock"):
+            environment = jgo.build(ARTIFACT)
     except Exception as error:
         raise ServicesUnavailable(
             f"Apache Kafka could not be fetched from Maven Central ({type(error).__name__}: {error}). "

@@ -15,6 +15,7 @@ from models.serving_set import ServingSet
 from schemas.commit import Place
 from schemas.state import decode_remembered
 from streams.outgoing import read_examples
+from streams.redis.packing import Packing
 
 if TYPE_CHECKING:
     from chaos.job import Job
@@ -75,8 +76,9 @@ def find(job: Job) -> Found:
     found, keys, partitions = Found(), job.keys, job.made.partitions
     with job.stack.client() as client:
         for n in range(partitions):
+            packing = Packing(client.hget(keys.shard(n), "words"))
             for name, body in client.hgetall(keys.state(n)).items():
-                kept, customer = decode_remembered(body), name.decode()
+                kept, customer = decode_remembered(packing.unpack(body)), name.decode()
                 found.standing[customer] = msgspec.to_builtins(kept)[1:]
                 found.states[customer] = msgspec.to_builtins(kept.state)
                 if kept.state.relation is not None:

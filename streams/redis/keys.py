@@ -16,8 +16,8 @@ key                       shape   written by  read by, and what it holds
 ``model:<task>``          string  learning    scoring: the serving model as JSON
 ``model:<task>:<v>``      string  operators   scoring: a version that the setting `models` names
 ``models``                hash    learning    scoring: task -> version; looked at several times a second
-``state:{n}``             hash    scoring     scoring: a field a customer, MessagePack
-``shard:{n}``             hash    scoring     both: head, place, gaps
+``state:{n}``             hash    scoring     scoring: a field a customer, see `packing.py`
+``shard:{n}``             hash    scoring     both: head, place, gaps, words of its states
 ``timers:{n}``            zset    scoring     scoring: customer by due time, epoch seconds
 ``outbox:{n}``            hash    scoring     relay: records not acknowledged by Kafka yet
 ``budgets``               hash    scoring     scoring: contacts so far, by campaign that has a budget

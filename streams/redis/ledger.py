@@ -17,6 +17,7 @@ from streams.ledger import Entry, Hold, Loaded
 from streams.outgoing import records
 from streams.redis.client import Server, redis_errors
 from streams.redis.keys import Keys
+from streams.redis.packing import Packing
 from streams.redis.scripts import COMMIT, TAKE
 
 GAPS: Final = 256
@@ -53,6 +54,7 @@ class RedisLedger:
         self._take = client.register_script(TAKE)
         self._commit = client.register_script(COMMIT)
         self._trims: dict[int, list[str]] = {}
+        self._packing: dict[int, Packing] = {}
 
     async def take(self, partition: int) -> Hold:
         """Take a shard: who held it before is fenced."""
@@ -62,6 +64,7 @@ class RedisLedger:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         place = msgspec.msgpack.decode(fields[b"place"], type=Place) if b"place" in fields else Place()
         self._trims.pop(partition, None)
+        self._packing[partition] = Packing(fields.get(b"words"))
         return Hold(partition, int(fields[b"head"]), place, epoch)
 
     async def load(
@@ -93,7 +96,8 @@ class RedisLedger:
             more = [name for name, _ in timers if name not in asked and name not in known]
             if more:
                 bodies += await self.client.hmget(state, more)
-        loaded = Loaded({name: _read(body) for name, body in zip(wanted + more, bodies, strict=True)})
+        packing = self._packing[partition]
+        loaded = Loaded({name: _read(packing, body) for name, body in zip(wanted + more, bodies, strict=True)})
         loaded.known = [name for name, _ in timers if name in known]
         loaded.spent = dict(zip(budgets, spent, strict=True))
         if len(timers) == limit:
@@ -106,7 +110,10 @@ class RedisLedger:
         self._same_server(hold)
         trims = self._trims.pop(n, [])
         out = list(records(commit))
-        payload = msgpack.packb(self._payload(commit, out, trims), use_bin_type=False, unicode_errors="surrogatepass")
+        packing = self._packing[n]
+        payload = msgpack.packb(
+            self._payload(commit, out, trims, packing), use_bin_type=False, unicode_errors="surrogatepass"
+        )
         names = [keys.shard(n), keys.state(n), keys.timers(n), keys.outbox(n), keys.budgets]
         by = f"{self._name}:{next(self._written)}"
         lost: Exception
@@ -125,7 +132,7 @@ class RedisLedger:
             if answer is None:
                 raise lost
         head, before = int(answer), hold.head
-        hold.head, hold.place = head, commit.place
+        hold.head, hold.place, packing.unsaved = head, commit.place, None
         return [Entry(head, part, before, record) for part, record in enumerate(out)]
 
     def _same_server(self, hold: Hold) -> None:
@@ -138,14 +145,9 @@ class RedisLedger:
             head, last = await self.client.hmget(self.keys.shard(partition), "head", "by")
         return head if last is not None and last.decode() == by else None
 
-    def _payload(self, commit: Commit, out: list[Outgoing], trims: list[str]) -> list[Any]:
-        states: list[str | bytes] = []
-        gone: list[str] = []
-        for customer, body in commit.states.items():
-            if body is None:
-                gone.append(customer)
-            else:
-                states += (customer, body)
+    def _payload(self, commit: Commit, out: list[Outgoing], trims: list[str], packing: Packing) -> list[Any]:
+        states = packing.pack((customer, body) for customer, body in commit.states.items() if body is not None)
+        gone = [customer for customer, body in commit.states.items() if body is None]
         timers: list[str | float] = []
         stopped: list[str] = []
         for customer, due in commit.timers.items():
@@ -162,7 +164,7 @@ class RedisLedger:
         outbox = [_RECORD.encode(record) for record in out]
         place = msgspec.msgpack.encode(commit.place)
         budgets = [part for name, (used, limit) in commit.budgets.items() for part in (name, str(used), str(limit))]
-        return [place, states, gone, scores, timers, stopped, outbox, trims, budgets]
+        return [place, states, gone, scores, timers, stopped, outbox, trims, budgets, packing.unsaved or b""]
 
     async def outbox(self, partition: int, limit: int | None = None) -> list[Entry]:
         """Return the oldest entries."""
@@ -210,8 +212,8 @@ def _flat(fields: dict[str, str] | None) -> list[str]:
     return [part for pair in (fields or {}).items() for part in pair]
 
 
-def _read(body: bytes | None) -> Remembered | None:
-    return None if body is None else decode_remembered(body)
+def _read(packing: Packing, body: bytes | None) -> Remembered | None:
+    return None if body is None else decode_remembered(packing.unpack(body))
 
 
 def _entry(name: str, body: bytes) -> Entry:

@@ -21,6 +21,7 @@ from streams.demo_report import places
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.redis.keys import Keys
+from streams.redis.packing import Packing
 from streams.replay import online_retail
 from streams.settings import load_settings
 from streams.worker import make_shop
@@ -93,7 +94,9 @@ def states_in_redis(client, settings):
     keys = Keys(settings.prefix)
     found = {}
     for number in range(settings.partitions):
-        found |= {name.decode(): facts(body) for name, body in client.hgetall(keys.state(number)).items()}
+        packing = Packing(client.hget(keys.shard(number), "words"))
+        bodies = client.hgetall(keys.state(number))
+        found |= {name.decode(): facts(packing.unpack(body)) for name, body in bodies.items()}
     return found
 
 

@@ -7,6 +7,7 @@ from schemas.commit import Commit, Outgoing, Place, TopicPlace
 from schemas.state import CustomerState, Remembered, encode_remembered
 from streams.errors import BudgetExceeded, Fenced
 from streams.memory.ledger import MemoryLedger
+from streams.redis import packing
 from streams.redis.client import connect
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
@@ -151,6 +152,18 @@ async def law_who_is_fenced_spends_nothing(ledger):
     assert (await ledger.load(0, [], None, 10, ["spring"])).spent == {"spring": 0}
 
 
+async def law_many_states_are_read_by_who_comes_next(ledger):
+    hold = await ledger.take(0)
+    names = [f"c{number}" for number in range(packing.SAMPLES)]
+    for offset in (1, 2, 3):
+        await ledger.commit(hold, commit(offset, names))
+    later = await ledger.take(0)
+    found = (await ledger.load(0, names, None, 10)).customers
+    assert found == {name: remembered(3.0) for name in names}
+    await ledger.commit(later, commit(4, names[:1]))
+    assert (await ledger.load(0, names[:1], None, 10)).customers == {names[0]: remembered(4.0)}
+
+
 LAWS = [law for name, law in sorted(globals().items()) if name.startswith("law_")]
 
 
@@ -164,6 +177,43 @@ def test_every_ledger_obeys(world, law, services):
         client = connect(services.redis)
         try:
             await law(RedisLedger(client, Keys(f"test-{secrets.token_hex(6)}-")))
+        finally:
+            await client.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_dictionary_is_written_with_the_states_that_need_it_and_not_by_who_is_fenced(services, monkeypatch):
+    monkeypatch.setattr(packing, "LEARN_AFTER", 2 * packing.SAMPLES)
+    names = [f"c{number}" for number in range(packing.SAMPLES)]
+
+    def long(offset):
+        chunk = commit(offset, names)
+        for number, name in enumerate(names):
+            state = CustomerState(seen_at=float(offset), orders=number, channels={"a shop in the street": number})
+            chunk.states[name] = encode_remembered(Remembered(state))
+        return chunk
+
+    async def run():
+        client = connect(services.redis)
+        keys = Keys(f"test-{secrets.token_hex(6)}-")
+        ledger, other = RedisLedger(client, keys), RedisLedger(client, keys)
+        try:
+            hold = await ledger.take(0)
+            await ledger.commit(hold, long(1))
+            late = await other.take(0)
+            with pytest.raises(Fenced):
+                await ledger.commit(hold, long(2))  # it has learned one
+            assert await client.hget(keys.shard(0), "words") is None
+            await other.commit(late, long(2))
+            await other.commit(late, long(3))
+            assert await client.hget(keys.shard(0), "words")
+            await other.commit(late, long(4))
+            plain, stored = long(4).states["c9"], await client.hget(keys.state(0), "c9")
+            assert len(stored) < 0.7 * len(plain)
+            await ledger.take(0)
+            found = (await ledger.load(0, names, None, 10)).customers
+            assert [one.state.orders for one in found.values()] == list(range(packing.SAMPLES))
         finally:
             await client.aclose()
 

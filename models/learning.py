@@ -39,6 +39,8 @@ PERSISTING: Final = {"value": LAST_WINDOW}
 """Tasks with a contest for who serves, and what serves at first: as much as in the last window."""
 TRIVIAL: Final = frozenset({"running_mean", "persistence"})
 UNSERVED: Final = frozenset({"running_mean"})
+LOOKED_AT: Final = 1_000
+"""Latest draws that importance is judged on."""
 TASKS: Final = ("response", "churn", "value", "segments", "sales", "market", "brand_choice", "sentiment")
 
 
@@ -60,12 +62,11 @@ class Learning:
         self.labels: dict[int, str] = {}
         self.leagues: dict[str, League] = {
             "response": LabelLeague("response", PRIORS["response"]),
-            "churn": LabelLeague("churn", PRIORS["churn"], rule="recency_days"),
+            "churn": self._churn(),
             "value": amount_league("value", PRIORS["value"], persists=LAST_WINDOW),
             "purchases": self._purchases(),
         }
-        for target in ("churn", "value"):
-            self.leagues[target].add_baselines(self._lifetimes(target, PRIORS[target]))
+        self.leagues["value"].add_baselines(self._lifetimes("value", PRIORS["value"]))
         self.contests = {task: AmountContest(PERSISTS) for task in PERSISTING}
         self.draws = Draws()
         self.clusters = Clusters(currency=policy.currency)
@@ -80,6 +81,10 @@ class Learning:
 
     def _lifetimes(self, target: Target, prior: float) -> dict[str, LifetimeEntrant]:
         return {family: LifetimeEntrant(target, self.policy.window_days, prior) for family in FAMILIES}
+
+    def _churn(self) -> LabelLeague:
+        lifetimes = self._lifetimes("churn", PRIORS["churn"])
+        return LabelLeague("churn", PRIORS["churn"], "recency_days", {LIFETIMES: lifetimes[LIFETIMES]})
 
     def _purchases(self) -> League:
         """Number of purchases to come; learned from the examples of `churn`, which say how many came."""
@@ -313,7 +318,10 @@ class Learning:
         champion = league.champion_name
         if not self.asks and champion in report["models"]:
             report["models"][champion] |= report["served"]
-        report["importance"] = importance(league.compiled(NAMES[league.task]), league.vocabulary, self.labels)
+        histories = self.draws.latest(LOOKED_AT)
+        report["importance"] = importance(
+            league.compiled(NAMES[league.task]), league.vocabulary, self.labels, histories
+        )
         others = "at the decision" if self.asks else "just before learning"
         return report | {"judged": {champion: "at the decision", "others": others}}
 

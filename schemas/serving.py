@@ -143,7 +143,7 @@ class TreesModel(Struct, frozen=True, kw_only=True):
 
 
 class MixtureModel(Struct, frozen=True, kw_only=True):
-    """Several models' linear predictors, weighted: `intercept + sum(weights * z)`."""
+    """Several models' linear predictors, weighted: `intercept + sum(weights * z)`, in the order of the fields here."""
 
     task: str
     version: str
@@ -152,14 +152,15 @@ class MixtureModel(Struct, frozen=True, kw_only=True):
     weights: tuple[float, ...]
     linear: tuple[LinearModel, ...] = ()
     trees: tuple[TreesModel, ...] = ()
+    lifetimes: tuple[LifetimeModel, ...] = ()
     link: Link = "logit"
     cap: float = 0.0
     model: Literal["mixture"] = "mixture"
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together."""
-        if len(self.weights) != len(self.linear) + len(self.trees):
-            raise ValueError(f"{self.task}: a mixture needs one weight a member, linear ones first")
+        if len(self.weights) != len(self.linear) + len(self.trees) + len(self.lifetimes):
+            raise ValueError(f"{self.task}: a mixture needs one weight a member, linear ones first, lifetimes last")
         if not all(map(math.isfinite, (self.intercept, *self.weights))):
             raise ValueError(f"{self.task}: every number of a serving model must be finite")
 

@@ -4,23 +4,25 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Self
 
+from models.league.binary import COLD, PRIOR_WEIGHT
 from models.league.contract import Features
+from models.league.kalman import log_odds
 from schemas.serving import LinearModel
 
-PRIOR_WEIGHT: Final = 10.0
-"""The prior counts as much as this many examples."""
 RULE_BINS: Final = 40
 """Bins of a rule's feature, four a unit of log1p: the last begins at 17,000 and takes all above."""
 
 
 class _Baseline:
-    """Judged and shown, never served. Plain numbers alone."""
+    """Plain numbers alone. Most are judged and shown, not served."""
 
     kind: str
     kept: ClassVar[tuple[str, ...]]
+    since: ClassVar[dict[str, Any]] = {}
+    """Of what is kept: what older states do not have."""
 
     def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:  # noqa: ARG002 - contract
-        """Return None: nobody serves a baseline."""
+        """Return None: nobody serves it."""
         return None
 
     def forget(self, names: Sequence[str]) -> None:
@@ -35,7 +37,7 @@ class _Baseline:
         """Return the baseline whose state this was."""
         made = cls.__new__(cls)
         for name in cls.kept:
-            setattr(made, name, state[name])
+            setattr(made, name, (cls.since | state)[name])
         return made
 
 
@@ -64,10 +66,11 @@ class RecentRate(_Baseline):
     """The rate of late: each label counts less the older it is, `memory` examples in all."""
 
     kind = "recent_rate"
-    kept = ("rate", "memory")
+    kept = ("rate", "memory", "seen")
+    since: ClassVar[dict[str, Any]] = {"seen": COLD}
 
     def __init__(self, prior: float, memory: float) -> None:
-        self.rate, self.memory = prior, memory
+        self.rate, self.memory, self.seen = prior, memory, 0
 
     def score_one(self, x: Features) -> float:  # noqa: ARG002 - the same for everybody
         """Return the rate of late."""
@@ -76,6 +79,24 @@ class RecentRate(_Baseline):
     def learn_one(self, x: Features, y: float) -> None:  # noqa: ARG002 - the same for everybody
         """Move towards one label."""
         self.rate += (bool(y) - self.rate) / self.memory
+        self.seen += 1
+
+    def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
+        """Return a linear model without weights."""
+        if self.seen < COLD:
+            return None
+        zeros, ones = (0.0,) * len(names), (1.0,) * len(names)
+        return LinearModel(
+            task=task,
+            version=version,
+            features=tuple(names),
+            mean=zeros,
+            scale=ones,
+            clip=1.0,
+            weights=zeros,
+            intercept=log_odds(self.rate),
+            link="logit",
+        )
 
 
 class OneFeatureRule(_Baseline):

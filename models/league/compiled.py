@@ -7,7 +7,7 @@ import msgspec
 
 from models.league.kalman import Kalman
 from models.league.vocabulary import Vocabulary
-from schemas.serving import OFFER, LinearModel, MixtureModel, TreesModel
+from schemas.serving import OFFER, LifetimeModel, LinearModel, MixtureModel, TreesModel
 
 Member = LinearModel | TreesModel
 
@@ -70,19 +70,21 @@ def mixed(
     version: str,
     names: Sequence[str],
     mixture: Kalman,
-    members: Mapping[str, Member | None],
+    members: Mapping[str, Member | LifetimeModel | None],
     cold: Mapping[str, float],
 ) -> MixtureModel:
     """Return the weighted sum of members; who is `cold` adds its constant log odds."""
     weights = dict(zip(members, mixture.weights[1:].tolist(), strict=False))
     linear = {name: model for name, model in members.items() if isinstance(model, LinearModel)}
     trees = {name: model for name, model in members.items() if isinstance(model, TreesModel)}
+    lifetimes = {name: model for name, model in members.items() if isinstance(model, LifetimeModel)}
     return MixtureModel(
         task=task,
         version=version,
         features=tuple(names),
         intercept=float(mixture.weights[0]) + math.fsum(weights[name] * z for name, z in cold.items()),
-        weights=tuple(weights[name] for name in (*linear, *trees)),
+        weights=tuple(weights[name] for name in (*linear, *trees, *lifetimes)),
         linear=tuple(linear.values()),
         trees=tuple(trees.values()),
+        lifetimes=tuple(lifetimes.values()),
     )

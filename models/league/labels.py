@@ -16,12 +16,13 @@ from models.league.kalman import Kalman, log_odds
 from models.league.league import NO_PAIRS, League, Pairs, learner_of
 from models.league.prequential import BinaryQuality
 from models.league.promotion import Contest
-from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, SAMPLED, TRIVIAL
+from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, MIXTURE, SAMPLED, TRIVIAL
 from models.league.vocabulary import Vocabulary
+from models.lifetimes.entrant import LifetimeEntrant
 from models.serving import sigmoid
-from schemas.serving import LinearModel, ServingModel, TreesModel
+from schemas.serving import LifetimeModel, LinearModel, ServingModel, TreesModel
 
-MIXTURE: Final = "mixture"
+NOBODY: Final[Mapping[str, LifetimeEntrant]] = {}
 KEPT_CHANGES: Final = 200
 """Changes remembered; the oldest goes."""
 CALM: Final = 1_000
@@ -71,20 +72,30 @@ class LabelLeague(League):
         Probability served while cold.
     rule
         A feature whose own running rates are one of the baselines.
+    lifetimes
+        Buy-till-you-die models by name, which need no labels: until there are labels the mixture is they alone.
     """
 
-    def __init__(self, task: str, prior: float, rule: str | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        prior: float,
+        rule: str | None = None,
+        lifetimes: Mapping[str, LifetimeEntrant] = NOBODY,
+    ) -> None:
         self.learners: dict[str, Learner] = {name: make(prior) for name, make in ENTRANTS.items()}
         baselines: dict[str, Learner] = {"base_rate": RunningMean(prior)}
         baselines |= {name: make(prior) for name, make in TRIVIAL.items()}
         if rule is not None:
             baselines[rule] = OneFeatureRule(rule, prior)
-        super().__init__(task, "binary", (CHAMPION, self.learners[CHAMPION]), baselines)
+        self.calibrations = {name: _calibration() for name in self.learners}
+        self.learners |= lifetimes
+        self.mixed = (*MIXED, *lifetimes)
+        super().__init__(task, "binary", (MIXED[0], self.learners[MIXED[0]]), baselines)
+        self.champion_name = CHAMPION
         self.prior, self.rule = prior, rule
         self.fresh[MIXTURE] = BinaryQuality()
-        self.calibrations = {name: _calibration() for name in self.learners}
-        self.mixture = Kalman(0.0, 0.3, 1e-4, 1e-7, prior=1.0 / len(MIXED))
-        self.mixture.grow(len(MIXED))
+        self.mixture = _mixture(len(self.mixed), tuple(self.mixed.index(name) for name in lifetimes))
         self.contest, self.drift = Contest(), Drift()
         self.detectors = {"loss": ADWIN(delta=1e-4), "rate": ADWIN(delta=1e-4)}
         self.changes: list[Change] = []
@@ -109,12 +120,11 @@ class LabelLeague(League):
         for name, calibration in self.calibrations.items():
             if name in raw:
                 answers[name] = sigmoid(calibration.z(SLOPE, np.array([log_odds(raw[name])])))
-        answers[MIXTURE] = sigmoid(self.mixture.z(np.arange(len(MIXED)), self._members(answers)))
+        answers[MIXTURE] = sigmoid(self.mixture.z(np.arange(len(self.mixed)), self._members(answers)))
         return answers
 
-    @staticmethod
-    def _members(answers: Mapping[str, float]) -> Any:
-        return np.array([log_odds(answers[name]) for name in MIXED])
+    def _members(self, answers: Mapping[str, float]) -> Any:
+        return np.array([log_odds(answers[name]) for name in self.mixed])
 
     def score_one(self, x: Features, pairs: Pairs = NO_PAIRS) -> float:
         """Return the champion's score."""
@@ -149,7 +159,7 @@ class LabelLeague(League):
             for name, score in now.items():
                 self.fresh[name].update(y, (asked or now).get(name, score), at)
         self._compare(now, label)
-        self.mixture.learn(np.arange(len(MIXED)), self._members(now), label)
+        self.mixture.learn(np.arange(len(self.mixed)), self._members(now), label)
         for name, calibration in self.calibrations.items():
             if name in raw:
                 calibration.learn(SLOPE, np.array([log_odds(raw[name])]), label)
@@ -173,11 +183,15 @@ class LabelLeague(League):
         self._detect("rate", float(label))
 
     def _look(self) -> None:
-        eligible = [name for name in (*MIXED, MIXTURE, *TRIVIAL) if name != self.champion_name]
+        """Promote who has shown to be better. A rate takes over from the mixture alone: it ranks nobody."""
+        eligible = [name for name in (*self.mixed, MIXTURE, *TRIVIAL) if name != self.champion_name]
         winner = self.contest.winner(eligible)
-        if winner is not None:
-            odds = self.contest.evidence(winner)
-            self.promote(winner, f"its losses are lower: evidence of {odds:,.0f} to 1 since the last change")
+        if winner is None:
+            return
+        reason = f"its losses are lower: evidence of {self.contest.evidence(winner):,.0f} to 1 since the last change"
+        if winner in TRIVIAL and self.champion_name in self.mixed:
+            winner, reason = MIXTURE, f"{winner} has beaten the champion: {reason}"
+        self.promote(winner, reason)
 
     def promote(self, name: str, reason: str) -> None:
         """Let another serve. Raises `KeyError` where there is no such entrant."""
@@ -214,15 +228,18 @@ class LabelLeague(League):
     def compiled(self, names: Sequence[str]) -> ServingModel | None:
         """Return the champion, calibrated, as shards score with it; None while it is cold."""
         if self.champion_name == MIXTURE:
-            members = {name: self._member(name, names) for name in MIXED}
-            cold = {name: log_odds(self.learners[name].score_one({})) for name in MIXED if members[name] is None}
-            return mixed(self.task, self.version, names, self.mixture, members, cold)
+            members = {name: self._member(name, names) for name in self.mixed}
+            if not any(members.values()):
+                return None
+            cold = {name: log_odds(self.learners[name].score_one({})) for name in self.mixed if members[name] is None}
+            fits = [model.lifetimes.version for model in members.values() if isinstance(model, LifetimeModel)]
+            return mixed(self.task, ".".join([self.version, *fits]), names, self.mixture, members, cold)
         return self._member(self.champion_name, names)
 
-    def _member(self, name: str, names: Sequence[str]) -> LinearModel | TreesModel | None:
+    def _member(self, name: str, names: Sequence[str]) -> LinearModel | TreesModel | LifetimeModel | None:
         model = self.entrants()[name].compiled(self.task, self.version, (*names, *self.vocabulary.names()))
         if not isinstance(model, LinearModel | TreesModel):
-            return None
+            return model if isinstance(model, LifetimeModel) else None
         model = with_slots(model, len(names), self.vocabulary)
         return calibrated(model, self.calibrations[name]) if name in self.calibrations else model
 
@@ -270,21 +287,24 @@ class LabelLeague(League):
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
         """Return the league whose state this was. An entrant that is not in it begins anew."""
-        league = cls(state["task"], state["prior"], state["rule"])
+        kept = {name: learner_of(one) for name, one in state["learners"].items()}
+        lifetimes = {name: one for name, one in kept.items() if isinstance(one, LifetimeEntrant)}
+        league = cls(state["task"], state["prior"], state["rule"], lifetimes)
         league.champion_name, league.examples, league.positives = (
             state["champion_name"],
             state["examples"],
             state["positives"],
         )
-        for name, kept in state["learners"].items():
-            home = league.learners if name in ENTRANTS else league.baselines
-            home[name] = learner_of(kept)
-        for name, kept in state["calibrations"].items():
+        for name, learner in kept.items():
+            home = league.learners if name in league.learners else league.baselines
+            home[name] = learner
+        for name, one in state["calibrations"].items():
             if name in league.calibrations:
-                league.calibrations[name] = Kalman.restore(kept)
-        for name, kept in state["fresh"].items():
-            league.fresh[name] = msgspec.convert(kept, BinaryQuality)
+                league.calibrations[name] = Kalman.restore(one)
+        for name, one in state["fresh"].items():
+            league.fresh[name] = msgspec.convert(one, BinaryQuality)
         league.mixture = Kalman.restore(state["mixture"])
+        league.mixture.grow(len(league.mixed))
         league.contest = msgspec.convert(state["contest"], Contest)
         league.drift = msgspec.convert(state["drift"], Drift)
         league.detectors = state["detectors"]
@@ -292,6 +312,16 @@ class LabelLeague(League):
         league.served = msgspec.convert(state["served"], BinaryQuality)
         league.vocabulary = msgspec.convert(state["vocabulary"], Vocabulary)
         return league
+
+
+def _mixture(members: int, knowing: Sequence[int]) -> Kalman:
+    """Log odds of members to log odds. Who knows without labels is believed at first, else all are alike."""
+    made = Kalman(0.0, 0.3, 1e-4, 1e-7, prior=1.0 / members)
+    made.grow(members)
+    if knowing:
+        made.weights[1 : members + 1] = 0.0
+        made.weights[np.array(knowing) + 1] = 1.0 / len(knowing)
+    return made
 
 
 def _calibration() -> Kalman:

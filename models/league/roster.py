@@ -12,10 +12,11 @@ from models.league.margin import Fourier, Hinge
 from models.league.net import Net
 from models.league.tree import Tree
 
-CHAMPION: Final = "logistic"
+MIXTURE: Final = "mixture"
+CHAMPION: Final = MIXTURE
 """Serves until another is shown to be better."""
 ENTRANTS: Final[dict[str, Callable[[float], Learner]]] = {
-    CHAMPION: classifier,
+    "logistic": classifier,
     "dynamic": Dynamic,
     "hinge": Hinge,
     "fourier": Fourier,
@@ -31,7 +32,7 @@ TRIVIAL: Final[dict[str, Callable[[float], Learner]]] = {
 SAMPLED: Final[dict[str, int]] = {"fourier": 8, "net": 8, "tree": 8}
 """Who sees one example in so many, drawn by the example: too dear for all, and not among those who may serve."""
 MIXED: Final = ("logistic", "dynamic", "hinge", "boosted")
-"""Members of the mixture: all can be compiled."""
+"""Members of the mixture: all can be compiled. So can a buy-till-you-die model, where a league has one."""
 EVERY: Final = 50
 """Examples between looks for a promotion."""
 EARLIEST: Final = 200

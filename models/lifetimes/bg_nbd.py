@@ -18,9 +18,15 @@ def log_likelihood(parameters: tuple[float, float, float, float], x: Array, tx: 
     r, alpha, a, b = parameters
     rising: Array = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
     coins: Array = special.betaln(a, b + x) - special.betaln(a, b)
-    stayed = -(r + x) * log(alpha + T)
+    stayed = log_stayed(parameters, x, T)
     left = np.log(a) - log(b + np.maximum(x, 1.0) - 1.0) - (r + x) * log(alpha + tx)
     return rising + coins + np.where(x > 0, log_add(stayed, left), stayed)
+
+
+def log_stayed(parameters: tuple[float, float, float, float], x: Array, T: Array) -> Array:  # noqa: N803
+    """Log of how likely it is to have bought so and not to have left, up to terms of `x` alone."""
+    r, alpha, _, _ = parameters
+    return -(r + x) * log(alpha + T)
 
 
 def log_alive(parameters: tuple[float, float, float, float], x: Array, tx: Array, T: Array) -> Array:  # noqa: N803

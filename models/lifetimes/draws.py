@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models.lifetimes.fit import fit
 from schemas.lifetimes import Family, Lifetimes
@@ -56,6 +57,12 @@ class Draws:
         for family in FAMILIES:
             before = self.fitted.get(family)
             self.fitted[family] = fit(family, columns[0], columns[1], columns[2], columns[3], before, str(self.fits))
+
+    def latest(self, count: int) -> NDArray[np.float64]:
+        """Return log1p of recency, orders, spend and tenure of some latest draws, shape (n, 4)."""
+        newest = self.drawn % CAPACITY if self.drawn > CAPACITY else self.drawn
+        rows = np.roll(np.array(self.rows, dtype=np.float64).reshape(-1, WIDTH), -newest, axis=0)[-count:]
+        return np.log1p(np.maximum(rows, 0.0))
 
     def state(self) -> dict[str, Any]:
         """Return a copy in dicts, numbers and bytes, for a snapshot."""

@@ -41,14 +41,16 @@ def _log_gone(r: float, alpha: float, s: float, beta: float, x: Array, tx: Array
     return found
 
 
-def _log_stayed(r: float, alpha: float, s: float, beta: float, x: Array, T: Array) -> Array:  # noqa: N803
+def log_stayed(parameters: tuple[float, float, float, float], x: Array, T: Array) -> Array:  # noqa: N803
+    """Log of how likely it is to have bought so and not to have left, up to terms of `x` alone."""
+    r, alpha, s, beta = parameters
     return -(r + x) * log(alpha + T) - s * log(beta + T)
 
 
 def log_likelihood(parameters: tuple[float, float, float, float], x: Array, tx: Array, T: Array) -> Array:  # noqa: N803
     """Return the log likelihood of each customer's history, up to terms of the purchases' times alone."""
     r, alpha, s, beta = parameters
-    both = log_add(_log_stayed(r, alpha, s, beta, x, T), _log_gone(r, alpha, s, beta, x, tx, T))
+    both = log_add(log_stayed(parameters, x, T), _log_gone(r, alpha, s, beta, x, tx, T))
     rising: Array = special.gammaln(r + x) - special.gammaln(r)
     found: Array = rising + r * np.log(alpha) + s * np.log(beta) + both
     return found
@@ -57,7 +59,7 @@ def log_likelihood(parameters: tuple[float, float, float, float], x: Array, tx: 
 def log_alive(parameters: tuple[float, float, float, float], x: Array, tx: Array, T: Array) -> Array:  # noqa: N803
     """Return the log of the probability that the customer has not left."""
     r, alpha, s, beta = parameters
-    gone = _log_gone(r, alpha, s, beta, x, tx, T) - _log_stayed(r, alpha, s, beta, x, T)
+    gone = _log_gone(r, alpha, s, beta, x, tx, T) - log_stayed(parameters, x, T)
     return -log_add(np.zeros_like(gone), gone)
 
 

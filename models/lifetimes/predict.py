@@ -64,8 +64,19 @@ def none_within(model: Lifetimes, customers: Customers, days: float) -> Array:
     """Probability of no purchase in the coming `days`: how likely the history, were it longer by so much silence."""
     process, four = _process(model)
     x, tx, seen = histories(customers.recency, customers.orders, customers.tenure)
-    longer = process.log_likelihood(four, x, tx, seen + days) - process.log_likelihood(four, x, tx, seen)
-    return np.minimum(exp(longer), 1.0)
+    return np.minimum(exp(log_none(model, customers, days, process.log_alive(four, x, tx, seen))), 1.0)
+
+
+def log_none(model: Lifetimes, customers: Customers, days: float, alive: Array) -> Array:
+    """Log of `none_within`, where the log of the probability of not having left is known already.
+
+    A history's likelihood is that of having bought so and stayed, over the probability of not having left.
+    """
+    process, four = _process(model)
+    x, tx, seen = histories(customers.recency, customers.orders, customers.tenure)
+    stayed: Array = process.log_stayed(four, x, seen + days) - process.log_stayed(four, x, seen)
+    none: Array = stayed - process.log_alive(four, x, tx, seen + days) + alive
+    return none
 
 
 def alive(model: Lifetimes, customers: Customers) -> Array:

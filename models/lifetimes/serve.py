@@ -1,6 +1,7 @@
 """Score rows of features with a buy-till-you-die model, and say what moved them."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from models.lifetimes.numbers import Array, exp, log, log1p
-from models.lifetimes.predict import Customers, none_within, parts
+from models.lifetimes.predict import Customers, log_none, parts
 from schemas.serving import LifetimeModel
 
 SURE = 1e-9
@@ -32,7 +33,7 @@ def score_lifetimes(model: LifetimeModel, x: NDArray[Any]) -> tuple[Array, Array
     customers = customers_of(x)
     alive, rate, stays, order = parts(model.lifetimes, customers, model.days)
     if model.target == "churn":
-        none = np.clip(none_within(model.lifetimes, customers, model.days), SURE, 1.0 - SURE)
+        none = np.clip(exp(log_none(model.lifetimes, customers, model.days, alive)), SURE, 1.0 - SURE)
         z, sign = log(none) - log1p(-none), -1.0
     else:
         total = alive + rate + stays + (order if model.target == "value" else 0.0)
@@ -58,8 +59,9 @@ def _typical(model: LifetimeModel) -> Customers:
     return Customers(*(np.array([value]) for value in (m.recency_days, m.orders, spend, m.tenure_days)))
 
 
+@lru_cache(maxsize=32)
 def _usual(model: LifetimeModel) -> Array:
-    """What the typical customer's columns stand at."""
+    """What the typical customer's columns stand at. Once a model: a lone row would spend most of its time here."""
     typical = _typical(model)
     alive, rate, stays, order = parts(model.lifetimes, typical, model.days)
     count = log(model.lifetimes.r + np.maximum(typical.orders - 1.0, 0.0))

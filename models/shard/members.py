@@ -48,8 +48,8 @@ def own(pairs: Mapping[int, Pairs], before: Owned | None = None) -> Owned:
 class Found(Struct):
     """`z` has shape (n,), `parts` (n, d) by `names`, `effects` one number an attribute.
 
-    `missing`, shape (n,), is what comes from attributes that a row does not have. With base, parts and effects it
-    adds up to `z`.
+    `missing`, shape (n,), is what comes from attributes that a row does not have, and what no column owns. With base,
+    parts and effects it adds up to `z`.
     """
 
     base: float
@@ -114,9 +114,11 @@ def _trees(model: TreesModel, x: Array, attributes: Owned, without: Places | Non
 def _mixture(model: MixtureModel, x: Array, attributes: Owned, without: Places | None) -> Found:
     start, effects = np.full(len(x), model.intercept), np.zeros(len(attributes.labels))
     found = Found(model.intercept, start, np.zeros_like(x), NATURAL, effects, np.zeros(len(x)))
-    members: tuple[LinearModel | TreesModel, ...] = (*model.linear, *model.trees)
+    members: tuple[ServingModel, ...] = (*model.linear, *model.trees, *model.lifetimes)
     for weight, member in zip(model.weights, members, strict=True):
         one = on_rows(member, x, attributes, without)
+        if isinstance(member, LifetimeModel):  # its parts are no sum on the scale of log odds
+            one.missing = one.z - one.base - one.parts.sum(axis=1)
         found.base += weight * one.base
         found.z += weight * one.z
         found.effects += weight * one.effects

@@ -12,15 +12,19 @@ from models.customers.attributes import customer_pairs, offer_pairs
 from models.customers.features import NATURAL
 from models.league.boosting import BINS, UNIT, fit
 from models.league.importance import importance
-from models.league.labels import MIXTURE, LabelLeague
+from models.league.labels import LabelLeague
 from models.league.promotion import THRESHOLD, Contest
-from models.league.roster import EARLIEST, MIXED
+from models.league.roster import EARLIEST, MIXED, MIXTURE, TRIVIAL
 from models.league.snapshot import freeze, thaw
+from models.lifetimes.entrant import LifetimeEntrant
 from models.serving import predict
 from models.shard.members import on_rows, own
+from schemas.lifetimes import Lifetimes
 from schemas.serving import MixtureModel, TreesModel, decode_model, encode_model
 
 KEY = b"a key of these tests"
+MODEL = Lifetimes(version="1", family="pareto_nbd", r=0.6, alpha=40.0, s=0.6, beta=70.0, p=6.0, q=4.0, gamma=15.0,
+                  customers=100, orders=2.0, tenure_days=100.0, recency_days=40.0, mean_order=25.0)  # fmt: skip
 
 
 def examples(seed, count, slope=-0.8):
@@ -47,12 +51,19 @@ def teach(league, seed, count, slope=-0.8):
 @pytest.fixture(scope="module")
 def taught():
     league = LabelLeague("response", 0.1)
+    league.promote("logistic", "by hand")
     teach(league, 3, 2_500)
     return league
 
 
+@pytest.fixture
+def churning():
+    """A league with a buy-till-you-die model, before any label."""
+    return LabelLeague("churn", 0.5, lifetimes={"pareto_nbd": LifetimeEntrant("churn", 90.0, 0.5, MODEL)})
+
+
 def test_a_better_one_takes_over_with_its_reason(taught):
-    promotions = [change for change in taught.changes if change.what == "promotion"]
+    promotions = [change for change in taught.changes if change.what == "promotion"][1:]
     assert promotions
     assert promotions[0].before == "logistic"
     assert "evidence" in promotions[0].reason
@@ -71,7 +82,7 @@ def served(league, rows):
     return model, on_rows(model, x, attributes, np.zeros(0, dtype=np.int64)), attributes
 
 
-@pytest.mark.parametrize("name", [*MIXED, MIXTURE])
+@pytest.mark.parametrize("name", [*MIXED, MIXTURE, *TRIVIAL])
 def test_what_is_served_is_what_the_league_says(taught, name):
     taught.champion_name = name
     rows = list(examples(8, 60))
@@ -132,6 +143,77 @@ def test_importance_is_the_spread_of_contributions(taught, name):
     for feature, size in natural.items():
         # questions of several trees on one feature move together: the sum of their variances is a lower bound
         assert (0.15 if name == "boosted" else 0.6) * spread[feature] <= size <= 1.7 * spread[feature] + 0.02
+
+
+def histories(count):
+    """Customers as rows: between 1 and 60 days since the last order, and the fields that lifetimes read."""
+    draw = np.random.default_rng(4)
+    for _ in range(count):
+        recency = draw.uniform(1.0, 60.0)
+        natural = dict.fromkeys(NATURAL, 0.0)
+        natural |= {"recency_days": recency, "orders": float(draw.integers(1, 6)), "tenure_days": recency + 40.0}
+        yield {name: float(np.float16(np.log1p(value))) for name, value in natural.items()}
+
+
+def test_before_any_label_lifetimes_serve_churn(churning):
+    rows = list(histories(50))
+    model = churning.compiled(NATURAL)
+    found = on_rows(model, np.array([list(x.values()) for x in rows]), own({}), None)
+    alone = [churning.learners["pareto_nbd"].score_one(x) for x in rows]
+    assert [predict(model, z) for z in found.z.tolist()] == pytest.approx(alone, abs=1e-9)
+    assert [churning.score_one(x) for x in rows] == pytest.approx(alone, abs=1e-9)
+    assert np.ptp(alone) > 0.1
+    assert found.base + found.parts.sum(axis=1) + found.missing == pytest.approx(found.z, abs=1e-9)
+    told = importance(
+        model, churning.vocabulary, histories=np.array([[x[n] for n in model.lifetimes[0].features] for x in rows])
+    )
+    spread = dict(zip(found.names, found.parts.std(axis=0).tolist(), strict=True))
+    assert told == pytest.approx({name: spread[name] for name in ("recency_days", "orders", "tenure_days")}, abs=1e-4)
+
+
+def test_labels_take_over_from_lifetimes_that_are_wrong(churning):
+    """Who came lately leaves: all that lifetimes hold is upside down."""
+    losses = {MIXTURE: [], "pareto_nbd": []}
+    for seed in range(8):
+        for x in histories(60):
+            y = float(x["recency_days"] < np.log1p(20.0)) if seed else 0.0
+            asked = churning.ask(x)
+            for name, some in losses.items():
+                some.append(-math.log(asked[name] if y else 1.0 - asked[name]))
+            churning.mature(x, y, None, 0.0)
+    assert np.mean(losses[MIXTURE][-200:]) < 0.5 * np.mean(losses["pareto_nbd"][-200:])
+
+
+def test_a_restored_league_with_lifetimes_has_the_same_future(churning):
+    def run(league):
+        asked = []
+        for number, x in enumerate(histories(80)):
+            asked.append(league.ask(x))
+            league.mature(x, float(number % 3 == 0), None, 0.0)
+        return asked
+
+    run(churning)
+    restored = LabelLeague.restore(thaw(freeze(churning.state(), KEY), KEY))
+    assert restored.mixed == churning.mixed
+    assert run(restored) == run(churning)
+
+
+def test_a_rate_takes_over_from_the_mixture_alone():
+    league = LabelLeague("response", 0.1)
+    league.promote("logistic", "by hand")
+    league.contest.wealth = {"last_100": [2.0 * THRESHOLD] * 3}
+    league._look()
+    assert league.champion_name == MIXTURE
+    assert "last_100" in league.changes[-1].reason
+    league.contest.wealth = {"last_100": [2.0 * THRESHOLD] * 3}
+    league._look()
+    assert league.champion_name == "last_100"
+
+
+def test_a_state_without_what_came_later_is_read():
+    state = LabelLeague("response", 0.1).state()
+    del state["learners"]["last_100"]["seen"]
+    assert LabelLeague.restore(state).baselines["last_100"].compiled("response", "1", NATURAL) is not None
 
 
 def test_a_restored_league_has_the_same_future():

@@ -169,7 +169,7 @@ def test_champion_and_baselines_have_their_role():
     roles = {
         tuple(dict(one)[key] for key in ("task", "model", "role")) for one in labels(metrics, "streamscore_model_role")
     }
-    assert ("churn", "logistic", "champion") in roles
+    assert ("churn", "mixture", "champion") in roles
     assert ("churn", "base_rate", "baseline") in roles
 
 
@@ -180,7 +180,7 @@ def test_changes_of_a_league_are_counted_once():
     learning.leagues["churn"]._note("drift", "dynamic", "dynamic", "loss moved")
     show(metrics, learning)
     show(metrics, learning)
-    assert metrics.promotions.labels("churn", "logistic", "dynamic")._value.get() == 1.0
+    assert metrics.promotions.labels("churn", "mixture", "dynamic")._value.get() == 1.0
     assert metrics.drift.labels("churn", "dynamic")._value.get() == 1.0
     roles = {
         tuple(dict(one)[key] for key in ("task", "model", "role")) for one in labels(metrics, "streamscore_model_role")

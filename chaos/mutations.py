@@ -63,7 +63,8 @@ def no_seek() -> None:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         async def go_to(self: Any, places: dict[Any, int]) -> bool:
-            return bool(await original(self, dict.fromkeys(places, 0)))
+            inputs = {tp: 0 for tp in places if not tp.topic.endswith("examples")}  # a learner would start again for ever
+            return bool(await original(self, places | inputs))
 
         return go_to
 
@@ -206,7 +207,7 @@ STATES = ("offsets", "states", "places", "scores", "contacts", "timers", "exampl
 LEARNED = ("learned once", "model", "report")
 MUTATIONS: dict[str, Mutation] = {
     "no fence": Mutation(no_fence, STATES, fault="worker asleep", workers=2),
-    "no seek": Mutation(no_seek, (*STATES, STUCK), fault="worker kill -9"),
+    "no seek": Mutation(no_seek, ("offsets",), fault="worker kill -9"),
     "relay before commit": Mutation(relay_before_commit, ("examples", *LEARNED), fault="all workers kill -9"),
     "trim before acknowledgement": Mutation(
         trim_before_acknowledgement, ("examples", "triggers", "dead letters"), Plan("relay", "before", "kill", nth=5)

@@ -116,6 +116,29 @@ def make(tmp_path):
     return make
 
 
+@pytest.fixture
+def run(make):
+    """Run a test on a shard whose topics are at their ends; with `working`, at work beside a Kafka, which it is given."""
+
+    def run(test, *, working=False, **settings):
+        async def ran():
+            held, consumer, ledger = await make(**settings)
+            consumer.all_at_end()
+            if not working:
+                await test(held, consumer, ledger)
+                return
+            kafka = Kafka()
+            at_work(held, ledger, kafka)
+            try:
+                await test(held, ledger, kafka)
+            finally:
+                held.cancel()
+
+        asyncio.run(ran())
+
+    return run
+
+
 def at_work(held, ledger, kafka):
     work = held.work(ServingSet, lambda _done, _seconds: None)
     held.tasks = [asyncio.create_task(work), asyncio.create_task(held.send(kafka, ledger))]
@@ -129,9 +152,8 @@ async def until(condition):
     raise AssertionError("it did not come to that")
 
 
-def test_records_that_do_not_follow_are_not_taken(make):
-    async def test():
-        held, _, _ = await make()
+def test_records_that_do_not_follow_are_not_taken(run):
+    async def test(held, consumer, ledger):
         assert receive(held, 0, 5)
         assert not receive(held, 6, 9)  # a hole that Kafka does not know of
         assert not receive(held, 3, 9)  # these are here already
@@ -139,13 +161,11 @@ def test_records_that_do_not_follow_are_not_taken(make):
         assert receive(held, 7, 9, before=5)  # a hole of Kafka's own: a transaction's marker
         assert held.next["transactions"] == 9
 
-    asyncio.run(test())
+    run(test)
 
 
-def test_an_inbox_is_paused_when_it_is_full_and_resumed_when_it_is_low(make):
-    async def test():
-        held, consumer, _ = await make(chunk_size=500)
-        consumer.all_at_end()
+def test_an_inbox_is_paused_when_it_is_full_and_resumed_when_it_is_low(run):
+    async def test(held, consumer, ledger):
         tp = TP("transactions", 0)
         receive(held, 0, FULL)
         assert consumer.paused == set()
@@ -158,7 +178,7 @@ def test_an_inbox_is_paused_when_it_is_full_and_resumed_when_it_is_low(make):
         held.resume()
         assert consumer.paused == set()
 
-    asyncio.run(test())
+    run(test, chunk_size=500)
 
 
 def test_the_end_of_a_topic_is_the_newest_polls_own_answer(make):
@@ -176,10 +196,8 @@ def test_the_end_of_a_topic_is_the_newest_polls_own_answer(make):
     asyncio.run(test())
 
 
-def test_a_broker_that_is_away_is_not_silence(make):
-    async def test():
-        held, consumer, _ = await make(idle_after_seconds=0.01, clock="wall")
-        consumer.all_at_end()
+def test_a_broker_that_is_away_is_not_silence(run):
+    async def test(held, consumer, ledger):
         await asyncio.sleep(0.02)
         idle, tick = held.quiet()
         assert idle
@@ -191,16 +209,12 @@ def test_a_broker_that_is_away_is_not_silence(make):
         receive(held, 0, 1)
         assert held.quiet() == (False, None)
 
-    asyncio.run(test())
+    run(test, idle_after_seconds=0.01, clock="wall")
 
 
-def test_what_leaves_waits_for_kafka_in_its_order_and_is_trimmed_when_it_is_there(make):
-    async def test():
-        held, consumer, ledger = await make()
-        consumer.all_at_end()
-        kafka = Kafka()
+def test_what_leaves_waits_for_kafka_in_its_order_and_is_trimmed_when_it_is_there(run):
+    async def test(held, ledger, kafka):
         kafka.away = True
-        at_work(held, ledger, kafka)
         receive(held, 0, 50)
         await until(lambda: held.shard.waiting == 0)
         await until(lambda: kafka.asked > 2)
@@ -212,9 +226,8 @@ def test_what_leaves_waits_for_kafka_in_its_order_and_is_trimmed_when_it_is_ther
         assert kafka.got == entries
         assert await ledger.outbox(0) == []
         assert held.outbox_bytes == 0
-        held.cancel()
 
-    asyncio.run(test())
+    run(test, working=True)
 
 
 def test_what_an_earlier_holder_left_is_sent_first(make):
@@ -237,49 +250,35 @@ def test_what_an_earlier_holder_left_is_sent_first(make):
     asyncio.run(test())
 
 
-def test_nothing_more_is_handled_while_too_much_waits_for_kafka(make, monkeypatch):
+def test_nothing_more_is_handled_while_too_much_waits_for_kafka(run, monkeypatch):
     monkeypatch.setattr(module, "OUTBOX_RECORDS", 3)
 
-    async def test():
-        held, consumer, ledger = await make()
-        consumer.all_at_end()
-        kafka = Kafka()
+    async def test(held, ledger, kafka):
         kafka.away = True
-        at_work(held, ledger, kafka)
         receive(held, 0, 500)
         await until(lambda: len(held.outbox) >= 3)
         await asyncio.sleep(0.1)
         assert held.shard.waiting >= 460
         kafka.away = False
         await until(lambda: held.shard.waiting == 0 and not held.outbox)
-        held.cancel()
 
-    asyncio.run(test())
+    run(test, working=True)
 
 
-def test_redis_that_is_away_loses_no_removal(make):
-    async def test():
-        held, consumer, ledger = await make()
-        consumer.all_at_end()
-        kafka = Kafka()
+def test_redis_that_is_away_loses_no_removal(run):
+    async def test(held, ledger, kafka):
         ledger.away = True
-        at_work(held, ledger, kafka)
         receive(held, 0, 5)
         await until(lambda: kafka.got)
         await asyncio.sleep(0.15)
         assert not held.tasks[1].done()  # it is tried again, and the shard goes on
         ledger.away = False
-        held.cancel()
 
-    asyncio.run(test())
+    run(test, working=True)
 
 
-def test_told_to_stop_it_finishes_the_chunk_and_sends_what_it_has_to_say(make):
-    async def test():
-        held, consumer, ledger = await make()
-        consumer.all_at_end()
-        kafka = Kafka()
-        at_work(held, ledger, kafka)
+def test_told_to_stop_it_finishes_the_chunk_and_sends_what_it_has_to_say(run):
+    async def test(held, ledger, kafka):
         receive(held, 0, 1_000)
         await until(lambda: held.shard.hold.place.topics["transactions"].next > 50)
         await held.finish(2.0)
@@ -291,25 +290,21 @@ def test_told_to_stop_it_finishes_the_chunk_and_sends_what_it_has_to_say(make):
         heads = [entry.head for entry in kafka.got]
         assert heads == sorted(heads)
 
-    asyncio.run(test())
+    run(test, working=True)
 
 
-def test_who_is_fenced_ends(make):
-    async def test():
-        held, consumer, ledger = await make()
-        consumer.all_at_end()
+def test_who_is_fenced_ends(run):
+    async def test(held, consumer, ledger):
         await ledger.take(0)
         receive(held, 0, 5)
         with pytest.raises(Fenced):
             await asyncio.wait_for(held.work(ServingSet, lambda _done, _seconds: None), 5)
 
-    asyncio.run(test())
+    run(test)
 
 
-def test_a_topic_that_is_waited_for_is_named(make):
-    async def test():
-        held, consumer, _ = await make()
-        consumer.all_at_end()
+def test_a_topic_that_is_waited_for_is_named(run):
+    async def test(held, consumer, ledger):
         consumer.at("customers", 7)
         receive(held, 0, 5)
         assert held.waited_for(100.0, 10.0) == []
@@ -318,4 +313,4 @@ def test_a_topic_that_is_waited_for_is_named(make):
         assert held.waited_for(112.0, 10.0) == []
         assert list(itertools.islice(held.waiting_since, 1)) == []
 
-    asyncio.run(test())
+    run(test)

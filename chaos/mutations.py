@@ -63,7 +63,9 @@ def no_seek() -> None:
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         async def go_to(self: Any, places: dict[Any, int]) -> bool:
-            inputs = {tp: 0 for tp in places if not tp.topic.endswith("examples")}  # a learner would start again for ever
+            inputs = {
+                tp: 0 for tp in places if not tp.topic.endswith("examples")
+            }  # a learner would start again for ever
             return bool(await original(self, places | inputs))
 
         return go_to

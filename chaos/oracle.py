@@ -47,7 +47,7 @@ def judge(
         *sales(found, made),
         *once(found, "triggers", lambda sent: msgspec.json.decode(sent.value or b"")["id"]),
         *learned_once(found),
-        *(model(found, policy) if offline else []),
+        *(model(found, learn(found, policy)) if offline else []),
     ]
     if calm is not None:
         wrong += same("states", calm.states if pinned else calm.facts, found.states if pinned else found.facts)
@@ -167,11 +167,16 @@ def learned_once(found: Found) -> list[str]:
     return same("learned once", dict(expected), learned)
 
 
-def model(found: Found, policy: Policy) -> list[str]:
-    """The published models, and the learner's whole report, are what the topic's records make in their order."""
+def learn(found: Found, policy: Policy) -> Learning:
+    """Learn the topic's records once, in their order."""
     learning = Learning(policy)
     for task, rows in kept(found):
         learning.take(task, rows)
+    return learning
+
+
+def model(found: Found, learning: Learning) -> list[str]:
+    """The published models, the learner's whole report and all that it shows are what `learn` makes of the records."""
     serving = learning.serving()
     made = {task: getattr(serving, task) for task in found.models}
     expected = {task: None if one is None else published(task, one) for task, one in made.items()}

@@ -57,6 +57,7 @@ class Found:
     timers: dict[str, float] = field(default_factory=dict)
     places: dict[int, Any] = field(default_factory=dict)
     outbox: int = 0
+    packed: int = 0
     sales: dict[str, float] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: dict[str, bytes | None] = field(default_factory=dict)
@@ -76,7 +77,9 @@ def find(job: Job) -> Found:
     found, keys, partitions = Found(), job.keys, job.made.partitions
     with job.stack.client() as client:
         for n in range(partitions):
-            packing = Packing(client.hget(keys.shard(n), "words"))
+            words = client.hget(keys.shard(n), "words")
+            packing = Packing(words)
+            found.packed += bool(words)
             for name, body in client.hgetall(keys.state(n)).items():
                 kept, customer = decode_remembered(packing.unpack(body)), name.decode()
                 found.standing[customer] = msgspec.to_builtins(kept)[1:]

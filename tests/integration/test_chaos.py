@@ -68,6 +68,7 @@ def test_the_undisturbed_run_is_right_by_itself(calm, made, policy):
     agree(judge(calm, None, made, policy, pinned=True))
     assert calm.states
     assert calm.triggers
+    assert calm.packed == PARTITIONS
     assert calm.dead
     assert calm.report["tasks"]["churn"]["examples"] > 100
     assert made.broken.keys() == BROKEN.keys()

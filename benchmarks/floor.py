@@ -16,11 +16,12 @@ import redis
 from confluent_kafka import Consumer
 
 from models.brand.loyalty import loyalty
-from models.brand.taste import is_branded, tell
+from models.brand.taste import tell
 from models.customers.advance import advance, local_day
 from models.customers.attributes import customer_pairs, offer_pairs
 from models.customers.features import natural
 from models.policy import Policy
+from models.receipt import read
 from models.serving_set import ServingSet
 from models.shard.handle import rfc3339
 from models.shard.score import explanations, score
@@ -57,9 +58,10 @@ class Floor:
             state = self.states.get(customer)
             if state is None:
                 state = self.states[customer] = CustomerState(seen_at=at)
-            advance(state, event, at, self.policy)
-            if isinstance(event, Purchase | Refund) and is_branded(event):
-                tell(event, state.brands, at, local_day(event, self.policy))
+            receipt = read(event) if isinstance(event, Purchase | Refund) else None
+            advance(state, event, at, self.policy, receipt)
+            if receipt is not None and receipt.is_branded:
+                tell(receipt, state.brands, at, local_day(event, self.policy))
                 tasted.add(customer)
             if isinstance(event, Contact):
                 offers[len(rows)] = offer_pairs(event.attributes)

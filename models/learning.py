@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +25,7 @@ from models.market.book import Market
 from models.market.journal import Journaled
 from models.market.outlook import Outlook as DemandOutlook
 from models.policy import DAY, Policy
+from models.sales.calendar import day_of
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
@@ -235,7 +236,7 @@ class Learning:
                 self.outlook.learn_day(demand, at, judged=at >= self.judge_from)
 
     def _day(self, at: float) -> int:
-        return datetime.fromtimestamp(at, UTC).astimezone(self.policy.zone).toordinal() - EPOCH
+        return day_of(datetime.fromtimestamp(at, self.policy.zone))
 
     def serving(self) -> ServingSet:
         """Return what shards score with, as learned so far."""
@@ -386,5 +387,3 @@ REMEMBERED: Final = 10_000.0
 """Draws that the share of customers who kept their segment looks back on."""
 MOVEMENTS: Final = 400
 """Pairs of segments between which movements are counted; the pair longest without any is forgotten."""
-EPOCH: Final = 719_163
-"""Ordinal of 1970-01-01."""

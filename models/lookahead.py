@@ -7,7 +7,6 @@ import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from models.customers.advance import E4, amount_e4
 from models.customers.attributes import customer_pairs
 from models.customers.features import NATURAL, natural, scaled
 from models.league.prequential import AmountQuality, BinaryQuality, share_in_best_tenth
@@ -16,6 +15,7 @@ from models.lifetimes.entrant import LifetimeEntrant
 from models.lifetimes.predict import none_within, purchases
 from models.lifetimes.serve import customers_of
 from models.policy import DAY, Policy
+from models.receipt import E4, amount_e4
 from models.serving import predictions, score_matrix
 from schemas.events import Event, Purchase, Refund
 from schemas.state import CustomerState

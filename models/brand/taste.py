@@ -6,14 +6,17 @@ products of a category in one purchase (what is beyond is told by brand, without
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, structs
 
-from schemas.events import Alternative, Line, Purchase, Refund
+from models.receipt import E4, UNCATEGORISED, Receipt
+from schemas.events import Alternative, Line
 from schemas.state import Taste
 
-UNCATEGORISED: Final = "other"
+__all__ = ["UNCATEGORISED", "Told", "bought", "remember", "tell"]
+
 MAX_CATEGORIES: Final = 8
 MAX_BRANDS: Final = 8
 MAX_PRODUCTS: Final = 50
@@ -22,7 +25,6 @@ RECENT: Final = 16
 _NOTHING: Final = Taste()
 GONE: Final = 255
 """Stands in `recent` for a brand that is no longer counted."""
-E4: Final = 10_000
 
 
 class Offer(NamedTuple):
@@ -36,78 +38,90 @@ class Offer(NamedTuple):
 class Bought(Struct):
     """What one purchase, or refund, holds of one category.
 
-    `lines` are (brand, product, units, amount in 1/10,000). `brand` is the one with most units. `offers` is all
-    that could be had, with the brand itself; None where the event does not say.
+    `lines` are (brand, product, units, amount in 1/10,000). `brand` is the one with most units; of it there are
+    `units`, for `amount_e4` in all. `offers` is all that could be had, with the brand itself; None where the
+    event does not say. `promoted`: the brand itself was.
     """
 
     category: str
     brand: str
     lines: list[tuple[str, str, float, int]]
+    units: float
+    amount_e4: int
     offers: list[Offer] | None = None
+    promoted: bool = False
 
 
-def is_branded(event: Purchase | Refund) -> bool:
-    """Whether any line names a brand."""
-    return any(line.brand is not None for line in event.lines)
-
-
-def bought(event: Purchase | Refund) -> list[Bought]:
+def bought(receipt: Receipt) -> list[Bought]:
     """Lines with a brand, by category."""
-    groups: dict[str, list[Line]] = {}
-    for line in event.lines:
-        if line.brand is not None:
-            groups.setdefault((line.category or UNCATEGORISED)[:MAX_TEXT], []).append(line)
-    busiest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MAX_CATEGORIES]
+    groups: dict[str, list[tuple[Line, int]]] = {}
+    for category, shelf in receipt.shelves.items():
+        branded = [pair for pair in zip(shelf.lines, shelf.amounts, strict=True) if pair[0].brand is not None]
+        if branded:
+            groups.setdefault(category[:MAX_TEXT], []).extend(branded)
+    busiest: Iterable[str] = groups
+    if len(groups) > 1:
+        busiest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MAX_CATEGORIES]
     return [_of_category(name, groups[name]) for name in busiest]
 
 
-def _of_category(category: str, lines: list[Line]) -> Bought:
+def _of_category(category: str, lines: list[tuple[Line, int]]) -> Bought:
+    if len(lines) == 1:  # as most are
+        (line, amount_e4), brand = lines[0], _name(lines[0][0].brand)
+        found = [(brand, line.product_id[:MAX_TEXT], line.quantity, amount_e4)]
+        one = Bought(category, brand, found, line.quantity, amount_e4)
+    else:
+        brand, found = _merged(lines)
+        paid = [(units, amount_e4) for name, _, units, amount_e4 in found if name == brand]
+        one = Bought(category, brand, found, sum(units for units, _ in paid), sum(amount for _, amount in paid))
+    _offer(one, [line for line, _ in lines if line.alternatives and _name(line.brand) == brand])
+    return one
+
+
+def _merged(lines: list[tuple[Line, int]]) -> tuple[str, list[tuple[str, str, float, int]]]:
+    """The brand with most units, and lines by brand and product."""
     units: dict[str, float] = {}
     merged: dict[tuple[str, str], tuple[float, int]] = {}
-    for line in lines:
+    for line, amount_e4 in lines:
         brand = _name(line.brand)
         units[brand] = units.get(brand, 0.0) + line.quantity
         key = (brand, line.product_id[:MAX_TEXT])
         if key not in merged and len(merged) >= MAX_PRODUCTS:
             key = (brand, "")
         before = merged.get(key, (0.0, 0))
-        merged[key] = (before[0] + line.quantity, before[1] + round(line.quantity * line.unit_price * E4))
-    brand = min(units, key=lambda name: (-units[name], name))
-    found = [(*key, quantity, amount) for key, (quantity, amount) in merged.items()]
-    return Bought(category, brand, found, _offers(brand, lines, found))
+        merged[key] = (before[0] + line.quantity, before[1] + amount_e4)
+    return min(units, key=lambda name: (-units[name], name)), [(*key, *sums) for key, sums in merged.items()]
 
 
 def _name(brand: str | None) -> str:
     return (brand or "")[:MAX_TEXT]
 
 
-def _offers(brand: str, lines: list[Line], found: list[tuple[str, str, float, int]]) -> list[Offer] | None:
-    """Alternatives of the lines of the brand bought, each brand once, and that brand itself."""
+def _offer(one: Bought, lines: list[Line]) -> None:
+    """Note the alternatives of the lines of the brand bought, each brand once, and that brand itself."""
     named: dict[str, Alternative] = {}
     for line in lines:
-        if line.brand is not None and _name(line.brand) == brand:
-            for one in line.alternatives or ():
-                named.setdefault(_name(one.brand), one)
+        for other in line.alternatives or ():
+            named.setdefault(_name(other.brand), other)
     if not named:
-        return None
-    own = named.pop(brand, None)
-    paid = [(units, amount) for name, _, units, amount in found if name == brand]
-    price = sum(amount for _, amount in paid) / E4 / sum(units for units, _ in paid)
-    if own is not None and own.unit_price:  # before a coupon of the customer's own, as the others' prices
-        price = own.unit_price
-    offers = [Offer(brand, price or None, None if own is None else own.promoted)]
-    offers += [Offer(name, one.unit_price or None, one.promoted) for name, one in named.items()]
+        return
+    own = named.pop(one.brand, None)
+    price = one.amount_e4 / E4 / one.units
     if own is None:  # who was not chosen alone says whether it was promoted: that would give the choice away
-        offers = [offer._replace(promoted=None) for offer in offers]
-    return sorted(offers)
+        offers = [Offer(name, other.unit_price or None) for name, other in named.items()]
+        offers.append(Offer(one.brand, price or None))
+    else:
+        offers = [Offer(name, other.unit_price or None, other.promoted) for name, other in named.items()]
+        # before a coupon of the customer's own, as the others' prices
+        offers.append(Offer(one.brand, own.unit_price or price or None, own.promoted))
+        one.promoted = bool(own.promoted)
+    one.offers = sorted(offers)
 
 
 def relative_price(offers: list[Offer], brand: str) -> float | None:
     """How far a brand's log price lies above the mean of those known; None where it has none."""
     prices = {offer.brand: math.log(offer.price) for offer in offers if offer.price}
-    if brand not in prices:
-        return None
-    return prices[brand] - math.fsum(prices.values()) / len(prices)
+    return prices[brand] - math.fsum(prices.values()) / len(prices) if brand in prices else None
 
 
 def remember(tastes: dict[str, Taste], one: Bought) -> None:
@@ -119,12 +133,11 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
             others = [name for name in tastes if name != one.category]
             del tastes[min(others, key=lambda name: (tastes[name].bought, name))]
     taste.bought += 1
-    for brand in dict.fromkeys(line[0] for line in one.lines):
+    for brand in dict.fromkeys([line[0] for line in one.lines]):
         _count(taste, brand, keep=one.brand)
-    taste.recent = (taste.recent + bytes([list(taste.counts).index(one.brand)]))[-RECENT:]
-    paid = [(units, amount) for name, _, units, amount in one.lines if name == one.brand]
-    taste.price_e4 = round(sum(amount for _, amount in paid) / sum(units for units, _ in paid))
-    taste.promoted = any(bool(offer.promoted) for offer in one.offers or () if offer.brand == one.brand)
+    taste.recent = (taste.recent + bytes((list(taste.counts).index(one.brand),)))[-RECENT:]
+    taste.price_e4 = round(one.amount_e4 / one.units)
+    taste.promoted = one.promoted
     relative = relative_price(one.offers, one.brand) if one.offers else None
     if relative is not None:
         taste.priced += 1
@@ -168,7 +181,7 @@ class Told(Struct, array_like=True):
 SEGMENT: Final = Told.__struct_fields__.index("segment")
 
 
-def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, day: int) -> list[dict[str, list[Any]]]:
+def tell(receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int) -> list[dict[str, list[Any]]]:
     """Rows with `Told` as `told`, one a category, of what was bought and what was known before; then remember it.
 
     Parameters
@@ -180,14 +193,13 @@ def tell(event: Purchase | Refund, tastes: dict[str, Taste] | None, at: float, d
     day
         Days since 1970-01-01 in the shop's timezone.
     """
-    is_purchase = isinstance(event, Purchase)
+    currency = receipt.event.currency
     rows: list[dict[str, list[Any]]] = []
-    for one in bought(event):
-        row: list[Any] = [at, day, 1 if is_purchase else -1, one.category, one.brand, event.currency, one.lines]
-        if tastes is not None and is_purchase:
+    for one in bought(receipt):
+        row: list[Any] = [at, day, receipt.sign, one.category, one.brand, currency, one.lines]
+        if tastes is not None and receipt.sign > 0:
             taste = tastes.get(one.category, _NOTHING)
-            known = [taste.bought, dict(taste.counts), *structs.astuple(taste)[2:]]
-            row += [known, one.offers, not tastes, ""]
+            row += [structs.replace(taste, counts=dict(taste.counts)), one.offers, not tastes, ""]
             remember(tastes, one)
         else:
             row += [None, None, False, ""]

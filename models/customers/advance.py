@@ -6,11 +6,12 @@ makes room), 16 attributes and channels of consent (further names are ignored), 
 """
 
 from bisect import bisect_left
-from datetime import date
 from hashlib import blake2b
 from typing import Final
 
 from models.policy import DAY, Policy
+from models.receipt import Receipt, read
+from models.sales.calendar import day_of
 from schemas.events import (
     Clicked,
     Converted,
@@ -19,7 +20,6 @@ from schemas.events import (
     Event,
     Feedback,
     Forgotten,
-    Line,
     Observation,
     Opened,
     Purchase,
@@ -29,7 +29,6 @@ from schemas.events import (
 )
 from schemas.state import Attribute, CustomerState, Day, Offer
 
-E4: Final = 10_000
 MAX_KINDS: Final = 8
 MAX_NAMES: Final = 16
 MAX_TEXT: Final = 64
@@ -43,7 +42,6 @@ IDS_KEPT: Final = 16
 ID_BYTES: Final = 5
 SILENCES: Final = (7.0, 14.0, 30.0, 60.0, 120.0)
 """Days without a purchase after which a customer is looked at again; then every 120 days."""
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 def id_hash(event_id: str) -> bytes:
@@ -51,19 +49,9 @@ def id_hash(event_id: str) -> bytes:
     return blake2b(event_id.encode(), digest_size=ID_BYTES).digest()
 
 
-def amount_e4(lines: tuple[Line, ...]) -> int:
-    """Total of the lines, in 1/10,000 of the currency; each line is rounded by itself."""
-    return sum(line_e4(line) for line in lines)
-
-
-def line_e4(line: Line) -> int:
-    """Quantity times price, in 1/10,000 of the currency."""
-    return round(line.quantity * line.unit_price * E4)
-
-
 def local_day(event: Event, policy: Policy) -> int:
     """Days since 1970-01-01 in the shop's timezone."""
-    return event.occurred_at.astimezone(policy.zone).toordinal() - _EPOCH
+    return day_of(event.occurred_at.astimezone(policy.zone))
 
 
 def is_repeat(ids: bytes, wanted: bytes) -> bool:
@@ -81,7 +69,7 @@ def with_id(ids: bytes, own: bytes, kept: int = IDS_KEPT) -> bytes:
     return (ids + own)[-kept * ID_BYTES :]
 
 
-def advance(state: CustomerState, event: Event, at: float, policy: Policy) -> None:
+def advance(state: CustomerState, event: Event, at: float, policy: Policy, receipt: Receipt | None = None) -> None:
     """Take in one event that is no duplicate. `Forgotten` is the caller's.
 
     Parameters
@@ -90,12 +78,12 @@ def advance(state: CustomerState, event: Event, at: float, policy: Policy) -> No
         Changed in place.
     at
         The event's time, in epoch seconds.
+    receipt
+        Of a sale, where it has been read already.
     """
     match event:
-        case Purchase():
-            _sale(state, event, at, policy, sign=1)
-        case Refund():
-            _sale(state, event, at, policy, sign=-1)
+        case Purchase() | Refund():
+            _sale(state, receipt or read(event), at, policy)
         case Customer():
             _profile(state, event, at)
         case Forgotten():
@@ -106,9 +94,9 @@ def advance(state: CustomerState, event: Event, at: float, policy: Policy) -> No
             _engagement(state, event, at)
 
 
-def _sale(state: CustomerState, event: Purchase | Refund, at: float, policy: Policy, sign: int) -> None:
-    paid = sign * amount_e4(event.lines)
-    currency = event.currency
+def _sale(state: CustomerState, receipt: Receipt, at: float, policy: Policy) -> None:
+    sign, currency = receipt.sign, receipt.event.currency
+    paid = sign * receipt.total_e4
     if currency in state.spend or len(state.spend) < MAX_KINDS:
         state.spend[currency] = _added(state.spend.get(currency, 0), paid)
     in_main = paid if currency == policy.currency else 0
@@ -119,9 +107,10 @@ def _sale(state: CustomerState, event: Purchase | Refund, at: float, policy: Pol
             state.silence_ended = 0 if state.last_purchase is None else int((at - state.last_purchase) // DAY)
             state.last_purchase = at
             state.silence_step = 0
-        _count(state.channels, event.channel)
-        for category in dict.fromkeys(line.category for line in event.lines if line.category):
-            _count(state.categories, category)
+        _count(state.channels, receipt.event.channel)
+        for category, shelf in receipt.shelves.items():
+            if shelf.is_named:
+                _count(state.categories, category)
     else:
         state.refunds += 1
     _add_day(state, int(at // DAY), int(sign > 0), in_main)

@@ -1,19 +1,17 @@
 """What one sale tells the market, whoever it was; and what is remembered of a customer for it."""
 
-from datetime import date
-from typing import Any, Final
+from typing import Any
 
-from models.customers.advance import MAX_TEXT, amount_e4
+from models.customers.advance import MAX_TEXT
 from models.market.growth import active, bought, kind_of
 from models.policy import Policy
-from schemas.events import Observation, Purchase, Refund
+from models.receipt import Receipt
+from models.sales.calendar import day_of
+from schemas.events import Observation
 from schemas.state import CustomerState
 
-UNCATEGORISED: Final = "other"
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
-
-def tell(event: Purchase | Refund, state: CustomerState | None, policy: Policy) -> dict[str, Any]:
+def tell(receipt: Receipt, state: CustomerState | None, policy: Policy) -> dict[str, Any]:
     """Row for the learner. A customer's months are changed in place.
 
     Parameters
@@ -28,17 +26,18 @@ def tell(event: Purchase | Refund, state: CustomerState | None, policy: Policy) 
         customer is in that month, where the purchase brings revenue in the main currency, with `changes` of who
         is what.
     """
+    event = receipt.event
     at = event.occurred_at.astimezone(policy.zone)
     month = 12 * at.year + at.month - 1
     lines: dict[str, list[list[Any]]] = {}
-    for line in event.lines:
-        category = (line.category or UNCATEGORISED)[:MAX_TEXT]
-        lines.setdefault(category, []).append([line.product_id[:MAX_TEXT], line.quantity, line.unit_price])
-    is_purchase, is_main = isinstance(event, Purchase), event.currency == policy.currency
+    for category, shelf in receipt.shelves.items():
+        told = [[line.product_id[:MAX_TEXT], line.quantity, line.unit_price] for line in shelf.lines]
+        lines.setdefault(category[:MAX_TEXT], []).extend(told)
+    is_main = event.currency == policy.currency
     row: dict[str, Any] = {
-        "sign": 1 if is_purchase else -1,
+        "sign": receipt.sign,
         "main": is_main,
-        "day": at.toordinal() - _EPOCH,
+        "day": day_of(at),
         "month": month,
         "hour": at.hour,
         "channel": event.channel[:MAX_TEXT],
@@ -49,7 +48,7 @@ def tell(event: Purchase | Refund, state: CustomerState | None, policy: Policy) 
     country = state.attributes.get("country")
     if country is not None:
         row["country"] = str(country)[:MAX_TEXT]
-    if is_purchase and is_main and amount_e4(event.lines) > 0:
+    if receipt.sign > 0 and is_main and receipt.total_e4 > 0:
         state.months, changes = bought(state.months, month)
         if active(state.months, month):
             row["kind"] = kind_of(state.months, month)
@@ -59,5 +58,5 @@ def tell(event: Purchase | Refund, state: CustomerState | None, policy: Policy) 
 
 def observed(event: Observation, policy: Policy) -> dict[str, Any]:
     """Row for the learner of a figure from outside."""
-    day = event.occurred_at.astimezone(policy.zone).toordinal() - _EPOCH
+    day = day_of(event.occurred_at.astimezone(policy.zone))
     return {"series": event.series[:MAX_TEXT], "value": event.value, "unit": event.unit[:MAX_TEXT], "day": day}

@@ -1,11 +1,27 @@
 """Which days the shop sells on. A day is an integer: days since 1970-01-01 in the shop's timezone."""
 
+from datetime import date
 from typing import Final
 
 from msgspec import Struct, field
 
 WEEK: Final = 7
 WEEKS_REMEMBERED: Final = 4
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+def day_of(when: date) -> int:
+    """Days since 1970-01-01 of a date, or of a moment's date where it is said.
+
+    >>> day_of(date(1970, 1, 2))
+    1
+    """
+    return when.toordinal() - _EPOCH
+
+
+def date_of(day: int) -> date:
+    """The date of a day. Raises `ValueError` before the year 1 and beyond 9999."""
+    return date.fromordinal(_EPOCH + day)
 
 
 def weekday(day: int) -> int:

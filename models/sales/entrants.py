@@ -1,14 +1,13 @@
 """Further forecasters of a series, fed open days only, in order, beside the one that serves at first."""
 
 import math
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
 from msgspec import Struct, field
 
-from models.sales.calendar import WEEK, weekday
+from models.sales.calendar import WEEK, date_of, weekday
 
-_EPOCH: Final = date(1970, 1, 1)
 SMALLEST: Final = 1.0
 """Amounts are at least this before their logarithm is taken, in currency units."""
 WEEKS: Final = 4
@@ -107,7 +106,7 @@ class Regression(Struct):
         self.same[weekday(day)] = y - self.level
 
     def _features(self, day: int, ahead: int) -> list[float]:
-        when = _EPOCH + timedelta(days=day)
+        when = date_of(day)
         fade, w = 1.0 / ahead, weekday(day)
         flags = [float(w == other) for other in range(WEEK)]
         month_end = (when + timedelta(days=5)).month != when.month

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from models.customers.attributes import Pairs, offer_pairs
 from models.customers.features import NATURAL
 from models.customers.stage import outlooks
 from models.policy import DAY
+from models.sales.calendar import date_of
 from models.serving_set import ServingSet
 from models.shard.chunk import Chunk, Shop
 from models.shard.score import Scores, explanations, held, score
@@ -26,7 +27,6 @@ from schemas.decisions import Trigger, encode_trigger
 from schemas.events import Contact, Converted, Forgotten, Sent
 from schemas.state import Pending, Remembered, encode_remembered
 
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 MAX_PENDING: Final = 4
 """Pending examples of `response` a customer, one a campaign; further offers open none."""
 _COLUMN: Final = {name: column for column, name in enumerate(NATURAL)}
@@ -368,7 +368,7 @@ def rfc3339(at: float) -> str:
 @lru_cache(maxsize=4_096)
 def _date(day: int) -> str:
     """Days since 1970-01-01 as a date. Raises `ValueError` before the year 1 and beyond 9999."""
-    return date.fromordinal(_EPOCH + day).isoformat()
+    return date_of(day).isoformat()
 
 
 def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, commit: Commit) -> None:

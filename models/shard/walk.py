@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from models.brand.taste import is_branded, tell
+from models.brand.taste import tell
 from models.customers.advance import (
     MAX_TEXT,
     advance,
     id_hash,
     is_repeat,
-    line_e4,
     local_day,
     next_draw,
     silence_at,
@@ -26,16 +25,16 @@ from models.customers.features import NATURAL, natural
 from models.market.tell import observed
 from models.market.tell import tell as tell_market
 from models.policy import DAY
+from models.receipt import Receipt, read
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
-from schemas.events import TYPE_OF, Event, Feedback, Forgotten, Observation, Purchase, Refund, Sale
+from schemas.events import TYPE_OF, Event, Feedback, Forgotten, Observation, Sale
 from schemas.state import CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
 MAX_SAID: Final = 2_000
 """Characters of a feedback's text that are learned from."""
 ALL: Final = "all"
-UNCATEGORISED: Final = "other"
 SEGMENT_FEATURES: Final = ("recency_days", "orders", "spend", "tenure_days", "gap_mean_days")
 _SEGMENT_COLUMNS: Final = tuple(map(NATURAL.index, SEGMENT_FEATURES))
 
@@ -207,23 +206,22 @@ class _Walker:
         self.walk.touched[customer] = self.walk.advanced[customer] = None
         counts.event(topic, "late" if late else "scored")
         before = silence_at(state)
-        advance(state, event, at, self.policy)
+        receipt = read(event) if isinstance(event, Sale) else None
+        advance(state, event, at, self.policy, receipt)
         silent = silence_at(state)
         if silent is not None and silent != before:
             while silent <= self.time:  # a purchase that came late: what would have fired has passed
                 state.silence_step += 1
                 silent = silence_at(state) or self.time + DAY
             self._push(silent, customer, "silence")
-        self._tell(event, at, state)
+        choices = self._tell(event, receipt, at, state)
         kind = TYPE_OF[type(event)]
         if late:
             self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
         else:
             self._moment(customer, remembered, at, self.time, kind, event.event_id, event)
-        if isinstance(event, Purchase | Refund) and is_branded(event):
-            choices = tell(event, state.brands, at, local_day(event, self.policy))
+        if choices:
             self.walk.steps[-1].choices = choices
-            self.walk.choices += choices
             self.walk.tasted[customer] = None
 
     def _push(self, due: float, customer: str, kind: str) -> None:
@@ -235,16 +233,21 @@ class _Walker:
         if is_repeat(known.get(topic, b""), own):
             return "duplicate"
         known[topic] = with_id(known.get(topic, b""), own, ANONYMOUS_IDS)
-        self._tell(event, at, None)
-        if isinstance(event, Purchase | Refund) and is_branded(event):
-            self.walk.choices += tell(event, None, at, local_day(event, self.policy))
+        self._tell(event, read(event) if isinstance(event, Sale) else None, at, None)
         return "anonymous"
 
-    def _tell(self, event: Event, at: float, state: CustomerState | None) -> None:
-        """Note what counts whoever it was."""
-        if isinstance(event, Sale):
-            self._sell(event)
-            self.walk.market.append(tell_market(event, state, self.policy))
+    def _tell(
+        self, event: Event, receipt: Receipt | None, at: float, state: CustomerState | None
+    ) -> list[dict[str, list[Any]]]:
+        """Note what counts whoever it was; return what it says of brands."""
+        choices: list[dict[str, list[Any]]] = []
+        if receipt is not None:
+            told = tell_market(receipt, state, self.policy)
+            self.walk.market.append(told)
+            self._sell(receipt, told["day"])
+            if receipt.is_branded:
+                choices = tell(receipt, None if state is None else state.brands, at, told["day"])
+                self.walk.choices += choices
         elif isinstance(event, Observation):
             self.walk.market.append(observed(event, self.policy))
         elif isinstance(event, Feedback):
@@ -252,20 +255,18 @@ class _Walker:
             said = {"at": at, "day": local_day(event, self.policy), "brand": event.brand[:MAX_TEXT]}
             category = None if event.category is None else event.category[:MAX_TEXT]
             self.walk.sayings.append(said | {"category": category, "rating": event.rating, "text": text})
+        return choices
 
-    def _sell(self, event: Purchase | Refund) -> None:
-        sign = 1 if isinstance(event, Purchase) else -1
-        day, sales = local_day(event, self.policy), self.walk.sales
-        main = event.currency == self.policy.currency
-        total = 0
-        for line in event.lines:
-            amount = sign * line_e4(line)
-            total += amount
-            if main:
-                series = (f"category:{line.category or UNCATEGORISED}", day)
-                sales[series] = sales.get(series, 0) + amount
-        series = (ALL if main else f"{ALL}:{event.currency}", day)
-        sales[series] = sales.get(series, 0) + total
+    def _sell(self, receipt: Receipt, day: int) -> None:
+        sales, sign, currency = self.walk.sales, receipt.sign, receipt.event.currency
+        if currency == self.policy.currency:
+            for category, shelf in receipt.shelves.items():
+                series = (f"category:{category}", day)
+                sales[series] = sales.get(series, 0) + sign * sum(shelf.amounts)
+            series = (ALL, day)
+        else:
+            series = (f"{ALL}:{currency}", day)
+        sales[series] = sales.get(series, 0) + sign * receipt.total_e4
 
     def _bury(self, arrived: Arrived) -> None:
         reason, detail = arrived.refused or ("undecodable", "it cannot be read")

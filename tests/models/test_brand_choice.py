@@ -28,6 +28,7 @@ from models.brand.choice import (
 from models.brand.loyalty import loyalty, rule
 from models.brand.taste import GONE, MAX_BRANDS, MAX_CATEGORIES, RECENT, bought, remember, tell
 from models.league.snapshot import freeze, thaw
+from models.receipt import read
 from schemas.choice import ChoiceModel, Standing, decode_choice, encode_choice
 from schemas.events import Alternative, Line, Purchase
 from schemas.state import CustomerState, Remembered, Taste, decode_remembered, encode_remembered
@@ -69,7 +70,7 @@ def naive_choices(n, seed, weights=(2.0, -3.0, 1.5)):
         yield msgspec.convert(msgspec.to_builtins(taste), Taste), offers, chosen, market
         learn_market(market, offers, NAMES[chosen], None)
         event = purchase(NAMES[chosen], alternatives(prices.tolist(), deals.tolist()), float(prices[chosen]))
-        tell(event, kept, 0.0, 0)
+        tell(read(event), kept, 0.0, 0)
 
 
 def test_the_logit_beats_both_trivial_answers_where_price_and_habit_count():
@@ -110,19 +111,19 @@ def test_online_weights_come_near_the_batch_optimum():
 def test_what_was_chosen_cannot_be_seen_in_what_could_be_had(prices, promoted):
     could = alternatives(prices, promoted)
     paid = dict(zip(NAMES, prices, strict=True))
-    seen = [bought(purchase(name, could, paid[name]))[0].offers for name in NAMES]
+    seen = [bought(read(purchase(name, could, paid[name])))[0].offers for name in NAMES]
     assert seen[0] == seen[1] == seen[2]
     # Where the alternatives leave out the brand bought, it alone would say nothing of its promotion.
     for name in NAMES:
         others = tuple(one for one in could if one.brand != name)
-        offers = bought(purchase(name, others, paid[name]))[0].offers
+        offers = bought(read(purchase(name, others, paid[name])))[0].offers
         assert {offer.promoted for offer in offers} == {None}
         assert [offer.brand for offer in offers] == sorted(NAMES)
 
 
 def test_a_personal_coupon_is_not_the_price_that_others_met():
     could = alternatives([2.0, 2.0, 2.0], [False, False, False])
-    offers = bought(purchase("ash", could, price=0.5))[0].offers
+    offers = bought(read(purchase("ash", could, price=0.5)))[0].offers
     assert {offer.price for offer in offers} == {2.0}
 
 
@@ -130,10 +131,10 @@ def test_a_choice_is_foreseen_from_what_was_known_before_it():
     def loss(brand):
         book, tastes = BrandBook("GBP"), {}
         for number in range(60):
-            for row in tell(purchase(NAMES[number % 2]), tastes, number, number):
+            for row in tell(read(purchase(NAMES[number % 2])), tastes, number, number):
                 book.bought(row)
         before = {name: quality.log_loss for name, quality in book.choices.fresh.items()}
-        for row in tell(purchase(brand), tastes, 60.0, 60):
+        for row in tell(read(purchase(brand)), tastes, 60.0, 60):
             book.bought(row)
         return {name: math.exp(before[name] - quality.log_loss) for name, quality in book.choices.fresh.items()}
 
@@ -146,7 +147,7 @@ def test_a_choice_is_foreseen_from_what_was_known_before_it():
 def test_a_taste_is_bounded_and_exact_within_its_bounds(purchases):
     tastes = {}
     for brand, category in purchases:
-        tell(purchase(brand, category=category), tastes, 0.0, 0)
+        tell(read(purchase(brand, category=category)), tastes, 0.0, 0)
         taste = tastes[category]
         assert last_brand(taste) == brand
         assert len(tastes) <= MAX_CATEGORIES
@@ -156,7 +157,7 @@ def test_a_taste_is_bounded_and_exact_within_its_bounds(purchases):
     few = [(brand, category) for brand, category in purchases if brand in "abc" and category in "01"]
     tastes = {}
     for brand, category in few:
-        tell(purchase(brand, category=category), tastes, 0.0, 0)
+        tell(read(purchase(brand, category=category)), tastes, 0.0, 0)
     for category, taste in tastes.items():
         mine = [brand for brand, where in few if where == category]
         assert taste.counts == {brand: mine.count(brand) for brand in dict.fromkeys(mine)}
@@ -182,9 +183,8 @@ def test_a_purchase_of_several_brands_is_one_choice_of_the_main_one():
         Line(product_id="3", quantity=9, unit_price=1, category="tea"),
         Line(product_id="4", quantity=1, unit_price=5, brand="cedar"),
     )
-    tea, other = bought(
-        Purchase(event_id="e", customer_id="a", occurred_at=AT, currency="GBP", channel="web", lines=lines)
-    )
+    event = Purchase(event_id="e", customer_id="a", occurred_at=AT, currency="GBP", channel="web", lines=lines)
+    tea, other = bought(read(event))
     assert (tea.category, tea.brand, other.category, other.brand) == ("tea", "birch", "other", "cedar")
     tastes = {}
     remember(tastes, tea)
@@ -195,7 +195,7 @@ def test_a_purchase_of_several_brands_is_one_choice_of_the_main_one():
 def test_a_published_model_says_what_the_league_says():
     book, tastes = BrandBook("GBP"), {}
     for number in range(50):
-        for row in tell(purchase(NAMES[number % 3 and 1]), tastes, number, number):
+        for row in tell(read(purchase(NAMES[number % 3 and 1])), tastes, number, number):
             book.bought(row)
     model = decode_choice(encode_choice(book.compiled()))
     book.choices.champion = "own_share"
@@ -220,7 +220,7 @@ def test_a_restored_book_has_the_same_future():
             event = purchase(
                 NAMES[int(draw.integers(3))], alternatives(np.exp(draw.normal(0, 0.2, 3)).tolist(), [False] * 3)
             )
-            for row in tell(event, tastes.setdefault(who, {}), number, number // 7):
+            for row in tell(read(event), tastes.setdefault(who, {}), number, number // 7):
                 book.bought(row)
             text = "late again" if draw.random() < 0.5 else "thank you"
             said = {"at": 0.0, "day": number // 7, "brand": "ash", "category": "tea"}
@@ -279,8 +279,8 @@ def test_loyalty_is_served_for_the_main_category_and_not_made_up():
     state = CustomerState(seen_at=0.0)
     assert loyalty(state, AtUsualPrices(model)) == {}
     for brand in ("ash", "birch", "birch"):
-        tell(purchase(brand), state.brands, 0.0, 0)
-    tell(purchase("ash", category="jam"), state.brands, 0.0, 0)
+        tell(read(purchase(brand)), state.brands, 0.0, 0)
+    tell(read(purchase("ash", category="jam")), state.brands, 0.0, 0)
     served = loyalty(state, AtUsualPrices(model))
     assert (served["brand"], served["loyalty_rule"].split(",")[0]) == (
         "tea:birch",

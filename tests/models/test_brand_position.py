@@ -14,6 +14,7 @@ from models.brand.dirichlet import expected, fit, negative_binomial
 from models.brand.image import MAX_DAYS, MAX_WORDS, DaySaid, Image, Images, shift, wilson
 from models.brand.position import SWITCH_FADE, CategorySums, UsualPrices
 from models.brand.taste import SEGMENT, tell
+from models.receipt import read
 from schemas.codec import decode
 from schemas.events import Alternative
 from schemas.state import Taste
@@ -46,7 +47,7 @@ def fed(rows):
     book, tastes = BrandBook("GBP"), {}
     for number, (kind, customer, lines) in enumerate(rows):
         mine = None if customer is None else tastes.setdefault(customer, {})
-        for row in tell(sale(kind, number, customer, lines), mine, float(number), number // 20):
+        for row in tell(read(sale(kind, number, customer, lines)), mine, float(number), number // 20):
             row["told"][SEGMENT] = "" if customer is None else str(len(customer) % 2)
             book.bought(row)
     return book
@@ -139,7 +140,7 @@ def test_share_when_promoted_counts_only_choices_where_it_was_on_offer():
             Alternative(brand="birch", unit_price=2.0, promoted=False),
         )
         event = msgspec.structs.replace(body, lines=(msgspec.structs.replace(body.lines[0], alternatives=could),))
-        for row in tell(event, tastes, float(number), 0):
+        for row in tell(read(event), tastes, float(number), 0):
             book.bought(row)
     found = book.report()["tea:ash"]
     assert (found["share_when_promoted"], found["share_at_usual_price"]) == (1.0, 0.0)

@@ -13,6 +13,7 @@ from models.market.demand import WINDOW, Demand, described
 from models.market.journal import Journaled
 from models.market.tell import tell
 from models.policy import Policy
+from models.receipt import read
 from schemas.events import Customer, Purchase
 from schemas.state import CustomerState
 from streams.replay import online_retail
@@ -32,7 +33,7 @@ def retail():
             continue
         sign = 1 if isinstance(event, Purchase) else -1
         state = states.get(event.customer_id)
-        rows.append(tell(event, state, POLICY))
+        rows.append(tell(read(event), state, POLICY))
         country = state.attributes["country"] if state else None
         table += [
             (event.event_id, event.occurred_at, sign, country, line.product_id, line.category, line.quantity, line.unit_price)

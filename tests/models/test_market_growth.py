@@ -6,8 +6,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.customers.advance import amount_e4
 from models.market.growth import KINDS, WIDTH, Growth, bought, kind_of
+from models.receipt import amount_e4
 from schemas.events import Purchase
 from streams.replay import online_retail
 

@@ -130,7 +130,7 @@ def _asked(
         if model is None:
             found[name] = stretch(task, scores)
         else:
-            found[name] = predictions(model, score_matrix(model, x[:, COLUMNS])[0])
+            found[name] = np.array(predictions(model, score_matrix(model, x[:, COLUMNS])[0]))
     champion = learning.champion(task)
     return {name: found[name] for name in sorted(found, key=lambda name: name != champion)}
 

@@ -96,9 +96,11 @@ def predict(model: ServingModel, z: float) -> float:
     return sigmoid(z) if model.link == "logit" else amount(z, model.cap)
 
 
-def predictions(model: ServingModel, z: Array) -> Array:
-    """`predict` of each row, shape (n,). Row by row: numpy's `exp` may differ between vector and tail."""
-    return np.array([predict(model, value) for value in z.tolist()], dtype=np.float64)
+def predictions(model: ServingModel, z: Array) -> list[float]:
+    """`predict` of each row. Row by row: numpy's `exp` may differ between vector and tail."""
+    if model.link == "logit":
+        return [sigmoid(one) for one in z.tolist()]
+    return [amount(one, model.cap) for one in z.tolist()]
 
 
 def sigmoid(z: float) -> float:

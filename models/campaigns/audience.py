@@ -16,6 +16,9 @@ from models.campaigns.moment import UNKNOWN, Moment
 MAX_LENGTH: Final = 4_000
 """The longest expression, in characters."""
 
+REMEMBERED: Final = 1_024
+"""Answers remembered of an expression that reads numbers of segments and names alone; then it is asked anew."""
+
 _MACRO: Final = re.compile("undeclared reference to '(has|all|exists|exists_one|map|filter)'")
 
 Getter = Callable[[Moment], object]
@@ -48,6 +51,10 @@ _STRINGS: Final[dict[str, Getter]] = {
     "segment_name": lambda moment: moment.segment_name,
     "event": lambda moment: moment.kind,
 }
+
+
+_FEW: Final = frozenset({*_INTS, *_STRINGS})
+"""Variables that take few values."""
 
 
 class AudienceError(ValueError):
@@ -131,6 +138,7 @@ class Audience:
         self.names = tuple(self._getters)
         self.failures = 0
         self.last_failure = ""
+        self._answers: dict[tuple[object, ...], bool] | None = {} if self._getters.keys() <= _FEW else None
 
     def values(self, moment: Moment) -> dict[str, object]:
         """The variables that the expression reads, as it sees them. Raises `KeyError` for a missing feature."""
@@ -139,7 +147,7 @@ class Audience:
     def holds(self, moment: Moment) -> bool:
         """Whether the customer belongs. An error means no, and is counted."""
         try:
-            result = self._compiled.eval(data=self.values(moment)).value()
+            result = self._answer(self.values(moment))
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             result = repr(error)
         if isinstance(result, bool):
@@ -147,6 +155,21 @@ class Audience:
         self.failures += 1
         self.last_failure = str(result)
         return False
+
+    def _answer(self, values: dict[str, object]) -> object:
+        """Evaluate; of what takes few values the answers are remembered."""
+        if self._answers is None:
+            return self._compiled.eval(data=values).value()
+        key = tuple(values.values())
+        known = self._answers.get(key)
+        if known is not None:
+            return known
+        result = self._compiled.eval(data=values).value()
+        if isinstance(result, bool):
+            if len(self._answers) >= REMEMBERED:
+                self._answers.clear()
+            self._answers[key] = result
+        return result
 
 
 def _read_by(compiled: bytes, feature_names: Sequence[str]) -> dict[str, Getter]:

@@ -107,4 +107,7 @@ FINAL_GUARDS: Final[tuple[tuple[Reason, Guard], ...]] = (
 
 def refusal(guards: tuple[tuple[Reason, Guard], ...], campaign: Campaign, case: Case) -> Reason | None:
     """The first guard's reason that refuses, or None."""
-    return next((reason for reason, refuses in guards if refuses(campaign, case)), None)
+    for reason, refuses in guards:
+        if refuses(campaign, case):
+            return reason
+    return None

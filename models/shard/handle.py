@@ -20,7 +20,7 @@ from models.policy import DAY
 from models.sales.calendar import date_of
 from models.serving_set import ServingSet
 from models.shard.chunk import Chunk, Shop
-from models.shard.score import Scores, explanations, held, score
+from models.shard.score import TASKS, Scores, explanations, held, score
 from models.shard.walk import Step, Walk, duties, walk
 from schemas.commit import Commit, Opened, Outgoing
 from schemas.decisions import Trigger, encode_trigger
@@ -115,6 +115,7 @@ class _Decider:
         self.offers = offers
         self.rows = rows
         self.names = models.segments.named() if models.segments is not None else {}
+        self.tasks = [task for task in TASKS if getattr(models, task) is not None]
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
         self.budgets = shop.budgets
         self.spent = frozenset(name for name in self.budgets if not self._left(name))
@@ -215,7 +216,7 @@ class _Decider:
             kind=step.kind,
             cause=step.cause,
             features=_Named(self.rows[row]),
-            scores=self._known(row),
+            scores={task: self.scores.values[task][row] for task in self.tasks},
             segment=segment if segment >= 0 else None,
             segment_name=self.names.get(segment, ""),
             previous_segment=contacts.previous_segment,
@@ -231,11 +232,6 @@ class _Decider:
         for suppression in suppressions:
             key = (suppression.campaign_id, suppression.reason)
             counts.suppressed[key] = counts.suppressed.get(key, 0) + 1
-
-    def _known(self, row: int) -> dict[str, float]:
-        assert self.scores is not None  # noqa: S101 - callers looked
-        known = {task: values[row] for task, values in self.scores.values.items()}
-        return {task: value for task, value in known.items() if getattr(self.models, task) is not None}
 
     def _emit(self, trigger: Trigger, step: Step, remembered: Remembered) -> None:
         self.commit.outgoing.append(Outgoing("triggers", trigger.customer_id.encode(), encode_trigger(trigger)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.customers.attributes import Pairs, pack_pairs
 from models.customers.features import NATURAL, pack, scaled
 from models.segmentation import assign
-from models.serving import predict, sigmoid
+from models.serving import predictions, sigmoid
 from models.serving_set import PRIORS, ServingSet
 from models.shard.members import Owned, on_rows, own
 from schemas.serving import ServingModel
@@ -107,7 +107,7 @@ def _score_task(
     scores.names[task] = tuple(found.names)
     scores.said[task] = Said(attributes, found.effects) if len(found.effects) else None
     scores.bases[task], scores.z[task], scores.contributions[task] = found.base, found.z, found.parts
-    scores.values[task] = [predict(model, one) for one in found.z.tolist()]
+    scores.values[task] = predictions(model, found.z)
 
 
 def _segments(x: Array, models: ServingSet) -> tuple[list[int], ServingSet, Array | None]:

@@ -28,7 +28,7 @@ from models.policy import DAY
 from models.receipt import Receipt, read
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
-from schemas.events import TYPE_OF, Event, Feedback, Forgotten, Observation, Sale
+from schemas.events import TYPE_OF, CustomerEvent, Event, Feedback, Forgotten, Observation, Sale
 from schemas.state import CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
@@ -82,6 +82,7 @@ class _Walker:
         self.time = chunk.began if chunk.began is not None else float("-inf")
         self.walk = Walk()
         self.heap: list[tuple[float, str, str]] = []
+        self.pairs: dict[str, Pairs] = {}  # of whose attributes have not changed since
         self.end = max(at for at in (self.time, chunk.place.time, chunk.until) if at is not None)
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
         for customer, remembered in self.customers.items():
@@ -160,8 +161,11 @@ class _Walker:
     ) -> int:
         state = who.state
         row = natural(state, at, self.policy.currency)
-        if state.attributes:
-            self.walk.pairs[len(self.walk.rows)] = customer_pairs(state.attributes)
+        pairs = self.pairs.get(customer)
+        if pairs is None:
+            pairs = self.pairs[customer] = customer_pairs(state.attributes)
+        if pairs:
+            self.walk.pairs[len(self.walk.rows)] = pairs
         step = Step(customer, who, at, time, kind, cause, event, len(self.walk.rows))
         step.ended = state.silence_ended
         if kind in self.asked:
@@ -184,6 +188,8 @@ class _Walker:
             counts.event(topic, self._anonymous(event, topic, at))
             return
         remembered = self.customers.get(customer)
+        if isinstance(event, CustomerEvent):
+            self.pairs.pop(customer, None)
         if isinstance(event, Forgotten):
             self.commit.erased[customer] = None
             self.walk.touched[customer] = None

@@ -17,6 +17,8 @@ from streams.settings import load_settings
 
 END_SECONDS: Final = 9.5
 """From being told to stop to the end, at most."""
+BEHIND = 5
+"""How much a process that only learns gives way, as `nice` counts."""
 
 
 def _log(verbose: bool) -> None:
@@ -34,13 +36,18 @@ def worker(
     only: Annotated[str | None, typer.Option(help="`scoring` or `learning`; both if left out.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
-    """Score and learn until stopped. Ends with 2 on wrong settings, 3 where Kafka or Redis is away at the start."""
+    """Score and learn until stopped. Ends with 2 on wrong settings, 3 where Kafka or Redis is away at the start.
+
+    A process that only learns gives way to others where processors are short: scores come first.
+    """
     from streams.worker import Worker
 
     if only not in (None, "scoring", "learning"):
         raise Misconfigured(f"--only is `scoring` or `learning`, not {only!r}")
     _log(verbose)
     settings = load_settings()
+    if only == "learning":
+        os.nice(BEHIND)
 
     def started(running: Worker) -> None:
         err.print(f"metrics on http://{settings.metrics_host}:{running.web.port}/metrics", highlight=False)

@@ -126,7 +126,7 @@ def test_the_compiled_model_gives_the_learners_bits(name):
     serving = learner.compiled("task", "301", [*NAMES, "unseen"])
     fresh = [x for x, _ in examples(6, 50, False)]
     z, _ = score_matrix(serving, np.array([[*x.values(), 9.0] for x in fresh]))
-    assert predictions(serving, z).tolist() == [learner.score_one(x) for x in fresh]
+    assert predictions(serving, z) == [learner.score_one(x) for x in fresh]
     assert serving.weights[-1] == 0.0
 
 

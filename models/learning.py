@@ -222,6 +222,7 @@ class Learning:
         day = self._day(time - self.policy.lateness)
         if self.sales.next_day is None or day > self.sales.next_day:
             self._close_market(day)
+            self.brands.close(day)
         self.sales.close_until(day)
 
     def _close_market(self, until: int) -> None:

@@ -188,6 +188,98 @@ SALES: Final = Section(
     ],
 )  # fmt: skip
 
+MARKET: Final = Section(
+    "Market",
+    [
+        Panel(
+            "Units a trading day, the ten largest categories", "The mean of the last thirty trading days.", "short",
+            [
+                Query(
+                    'topk(10, max by (category) (streamscore_demand_units{category!="all",of="mean"}))', "{{category}}"
+                )
+            ],
+        ),
+        Panel(
+            "Will it sell more than usual",
+            "Chance that the next six trading days sell above the mean of the last thirty; .5 is a coin.",
+            "percentunit", [Query("max by (category) (streamscore_demand_above_usual)", "{{category}}")], high=1,
+        ),
+        Panel(
+            "demand: AUC by model", "Higher is better; .5 is chance. Baselines are dashed. On days in random order a "
+            "model has .5 or less.", "none", _model("demand", "auc"), low=0.4, high=1, dashed="base_rate|last_100",
+        ),
+        Panel(
+            "Customers of the latest month", "New, retained, returned, and lost since the month before.", "short",
+            [Query("max by (kind) (streamscore_active_customers)", "{{kind}}")], "bargauge", decimals=0,
+        ),
+        Panel(
+            "Our prices over a seller's", "Geometric mean over the products that both sell; 100 where they are alike.",
+            "none", [Query("max by (category, seller) (streamscore_price_index)", "{{category}}: {{seller}}")],
+            low=None,
+        ),
+        Panel(
+            "Our share of the market", "The last thirty days over the market's volume, where that is observed.",
+            "percentunit", [Query("max by (category) (streamscore_market_share)", "{{category}}")],
+        ),
+    ],
+)  # fmt: skip
+
+BRANDS: Final = Section(
+    "Brands",
+    [
+        Panel(
+            "Share of revenue, the ten largest brands", "Of the category's revenue, since the beginning.",
+            "percentunit",
+            [
+                Query(
+                    "topk(10, max by (category, brand) (streamscore_brand_revenue_share))", "{{category}}: {{brand}}"
+                )
+            ],
+        ),
+        Panel(
+            "The same brand again, of the ten largest", "Share of purchases after which the next one in the category "
+            "is that brand again, recent ones weighing more.", "percentunit",
+            [
+                Query(
+                    "max by (category, brand) (streamscore_brand_repeats) and "
+                    "topk(10, max by (category, brand) (streamscore_brand_revenue_share))",
+                    "{{category}}: {{brand}}",
+                )
+            ],
+            high=1,
+        ),
+        Panel(
+            "Negative feedback", "Share of the last day's; text without a rating counts by its probability.",
+            "percentunit",
+            [
+                Query(
+                    "topk(10, max by (category, brand) (streamscore_brand_negative_share))", "{{category}}: {{brand}}"
+                )
+            ],
+            high=1,
+        ),
+        Panel(
+            "Shift of feedback", "1: clearly more negative than on the days before, -1: clearly less.", "none",
+            [
+                Query(
+                    "max by (category, brand) (streamscore_brand_negative_shift)", "{{category}}: {{brand}}"
+                )
+            ],
+            width=12, low=-1, high=1, decimals=0, steps=[(None, "green"), (1, "red")],
+        ),
+        Panel(
+            "brand_choice and sentiment: log loss by model", "Lower is better. Baselines are dashed.", "none",
+            [
+                Query(
+                    'max by (task, model) (streamscore_model_metric{task=~"brand_choice|sentiment",metric="log_loss"})',
+                    "{{task}}: {{model}}",
+                )
+            ],
+            width=12, dashed=".*(own_share|last_brand|brand_share)",
+        ),
+    ],
+)  # fmt: skip
+
 MODELS: Final = Section(
     "Models",
     [
@@ -304,7 +396,7 @@ Query(_ratio("streamscore_dead_letters_total", "streamscore_events_total"), "ref
     ],
 )  # fmt: skip
 
-SECTIONS: Final = (OVERVIEW, FLOW, LATENCY, SEGMENTS, SALES, MODELS, CAMPAIGNS, LEAVING)
+SECTIONS: Final = (OVERVIEW, FLOW, LATENCY, SEGMENTS, SALES, MARKET, BRANDS, MODELS, CAMPAIGNS, LEAVING)
 
 
 def build() -> dict[str, Any]:

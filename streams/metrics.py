@@ -112,6 +112,25 @@ class Metrics:
             "streamscore_demand_units", "A trading day: the last one, and the mean of the last 30", ["category", "of"],
             registry=registry,
         )  # fmt: skip
+        self.shift = Gauge(
+            "streamscore_brand_negative_shift", "Negative feedback: 1 clearly more than before, -1 less, 0 neither",
+            ["category", "brand"], registry=registry,
+        )  # fmt: skip
+        self.again = Gauge(
+            "streamscore_brand_repeats", "Share of purchases after which the same brand came again",
+            ["category", "brand"], registry=registry,
+        )  # fmt: skip
+        self.ahead = Gauge(
+            "streamscore_demand_above_usual", "Chance that six trading days sell above the mean of thirty",
+            ["category"], registry=registry,
+        )  # fmt: skip
+        self.index = Gauge(
+            "streamscore_price_index", "Our prices over a seller's, 100 where alike", ["category", "seller"],
+            registry=registry,
+        )  # fmt: skip
+        self.market_share = Gauge(
+            "streamscore_market_share", "Our sales over the market's volume", ["category"], registry=registry
+        )
         self.active = Gauge(
             "streamscore_active_customers", "Who bought in the latest month", ["kind"], registry=registry
         )
@@ -191,7 +210,9 @@ class Metrics:
     def unlearned(self) -> None:
         """Forget what the learner stood at: another worker may have it now."""
         figures = (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage)
-        for gauge in (*figures, self.share, self.negative, self.demand, self.active):
+        brands = (self.share, self.negative, self.shift, self.again)
+        market = (self.demand, self.ahead, self.index, self.market_share, self.active)
+        for gauge in (*figures, *brands, *market):
             gauge.clear()
 
     def _brands(self, brands: Mapping[str, Mapping[str, Any]]) -> None:
@@ -199,20 +220,30 @@ class Metrics:
         sold = sorted(brands, key=lambda name: (-brands[name].get("revenue", 0.0), name))
         said = sorted(brands, key=lambda name: (-brands[name].get("image", {}).get("sayings", 0), name))
         for name in sold[:MAX_BRANDS]:
-            share = brands[name].get("revenue_share")
-            if share is not None:
-                category, _, brand = name.partition(":")
-                self.share.labels(category, brand).set(share)
+            category, _, brand = name.partition(":")
+            for gauge, figure in ((self.share, "revenue_share"), (self.again, "repeats")):
+                value = brands[name].get(figure)
+                if value is not None:
+                    gauge.labels(category, brand).set(value)
         for name in said[:MAX_BRANDS]:
-            if "image" in brands[name]:
+            image = brands[name].get("image")
+            if image is not None:
                 category, _, brand = name.partition(":")
-                self.negative.labels(category, brand).set(brands[name]["image"]["negative_share"])
+                self.negative.labels(category, brand).set(image["negative_share"])
+                self.shift.labels(category, brand).set({"up": 1, "down": -1}.get(image["shift"], 0))
 
     def _market(self, market: Mapping[str, Mapping[str, Any]]) -> None:
         for category, figures in market.items():
             for of, name in (("last", "last"), ("mean", "level")):
                 if figures["demand"]:
                     self.demand.labels(category, of).set(figures["demand"]["units"][name])
+            if figures["next_six_days"] is not None:
+                self.ahead.labels(category).set(figures["next_six_days"]["above_usual"])
+            rivals = figures["competitors"]
+            for seller, index in rivals.get("price_index", {}).items():
+                self.index.labels(category, seller).set(index["index"])
+            if "market_share" in rivals:
+                self.market_share.labels(category).set(rivals["market_share"]["share"])
         growth = market.get("all", {}).get("growth", {})
         if growth:
             latest = growth[max(growth)]

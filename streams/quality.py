@@ -13,6 +13,7 @@ from models.policy import Policy
 from models.shard import Shop
 from schemas.events import Event
 from streams.backtest import backtest, backtest_at
+from streams.quality_market import market_figures
 from streams.replay import bank_marketing, cdnow, online_retail, panel, starbucks, tweets
 from streams.report import with_ahead
 
@@ -35,6 +36,12 @@ def _starbucks(data: Path | None) -> Report | None:
     if data is None or not (data / starbucks.FOLDER).is_dir():
         return None
     return _run(starbucks.events(data), starbucks.CURRENCY, starbucks.SECOND_WAVE.timestamp())
+
+
+def _online_retail(_: Path | None) -> Report:
+    """Return the report, with figures of the market beside exact ones as `market_figures`."""
+    test = backtest(online_retail.events(), Shop(Policy(lateness=0.0, currency=online_retail.CURRENCY)))
+    return test.report() | {"market_figures": market_figures(test.learning, online_retail.events())}
 
 
 def _cdnow(data: Path | None) -> Report | None:
@@ -65,7 +72,7 @@ SETS: Final[dict[str, Callable[[Path | None], Report | None]]] = {
     "bank_marketing_late": lambda data: _bank(data, LATE),
     "starbucks": _starbucks,
     "cdnow": _cdnow,
-    "online_retail": lambda _: _run(online_retail.events(), online_retail.CURRENCY),
+    "online_retail": _online_retail,
     "catsup": lambda data: _panel(data, "catsup"),
     "cracker": lambda data: _panel(data, "cracker"),
     "airline_tweets": _tweets,

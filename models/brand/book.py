@@ -113,12 +113,19 @@ class BrandBook:
     def _sell(self, name: str, category: CategorySums, told: Told, line: tuple[str, str, float, int]) -> None:
         brand, product, units, amount = line
         category.sold(brand, told.day, told.sign * units, told.sign * amount)
-        if told.sign > 0 and product:
-            low = self.prices.is_low(f"{name}\x00{brand}\x00{product}", amount / 10_000 / units)
+        if told.sign > 0:
+            price, key = amount / 10_000 / units, f"{name}\x00{brand}\x00{product}"
+            low = self.prices.is_low(key, price, told.day) if product else None
+            category.promotions.sold(category.name(brand), told.day, units, low)
             if low is not None:
                 sums = category.kept(brand)
                 sums.judged_units += units
                 sums.low_units += units * low
+
+    def close(self, until: int) -> None:
+        """Days before `until` are over."""
+        for category in self.categories.values():
+            category.promotions.close(until)
 
     def _choose(self, market: dict[str, Standing], category: CategorySums, told: Told, taste: Taste) -> None:
         offers = told.offers
@@ -242,7 +249,7 @@ class BrandBook:
             "sayings": self.sayings.state(),
             "markets": msgspec.msgpack.encode(self.markets),
             "categories": msgspec.msgpack.encode(self.categories),
-            "prices": self.prices.logs,
+            "prices": msgspec.msgpack.encode(self.prices),
             "images": msgspec.msgpack.encode(self.images),
             "population": self.population,
             "heard": self.heard,
@@ -255,7 +262,7 @@ class BrandBook:
         decode = msgspec.msgpack.decode
         self.markets = decode(state["markets"], type=dict[str, dict[str, Standing]])
         self.categories = decode(state["categories"], type=dict[str, CategorySums])
-        self.prices = UsualPrices(state["prices"])
+        self.prices = decode(state["prices"], type=UsualPrices)
         self.images = decode(state["images"], type=Images)
         self.population, self.heard = state["population"], state["heard"]
 

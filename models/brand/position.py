@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from models.brand.choice import MAX_BRANDS, OTHER, last_brand
 from models.brand.dirichlet import FURTHEST, Expected, expected, fit, negative_binomial
+from models.brand.promotion import Promotions
 from models.brand.taste import Offer
 from schemas.state import Taste
 
@@ -26,7 +27,7 @@ SWITCH_FADE: Final = 0.999
 """What an older switch weighs, a choice of the category."""
 MAX_PRICES: Final = 4_096
 PRICE_RATE: Final = 0.1
-"""What one price paid weighs in the usual one."""
+"""What one day's mean price weighs in the usual one."""
 LOW: Final = 0.95
 """Bought at less than this share of the usual price is bought low."""
 E4: Final = 10_000
@@ -78,6 +79,7 @@ class CategorySums(Struct):
     segments: dict[str, int] = field(default_factory=dict)
     switches: dict[str, dict[str, float]] = field(default_factory=dict)
     unit: float = 1.0
+    promotions: Promotions = field(default_factory=Promotions)
 
     def kept(self, brand: str) -> BrandSums:
         """Return the sums that a brand's belong to."""
@@ -105,6 +107,7 @@ class CategorySums(Struct):
             return
         del self.candidates[brand]
         self.brands.setdefault(OTHER, BrandSums()).absorb(self.brands.pop(quietest))
+        self.promotions.leave(quietest, OTHER)
         into = self.switches.pop(quietest, {})
         for to, weight in into.items():
             self._add_switch(OTHER, to, weight)
@@ -177,20 +180,39 @@ class CategorySums(Struct):
         }
 
 
+class Usual(Struct, array_like=True):
+    """One product's usual log price, from days before `day`; and the sum of log prices of that day's `n` sales."""
+
+    log: float | None = None
+    day: int = 0
+    total: float = 0.0
+    n: int = 0
+
+
 class UsualPrices(Struct):
-    """The usual price of each product, as a mean of logs; bounded, the least recently sold goes."""
+    """The usual price of each product, as a mean of logs over days; bounded, the least recently sold goes.
 
-    logs: dict[str, float] = field(default_factory=dict)
+    A day counts once it is over: a promotion must not become the usual price by being bought often on its first day.
+    """
 
-    def is_low(self, product: str, price: float) -> bool | None:
+    kept: dict[str, Usual] = field(default_factory=dict)
+
+    def is_low(self, product: str, price: float, day: int) -> bool | None:
         """Whether a price lies below the usual one; learns it. None for a product not known, or without price."""
         if price <= 0.0:
             return None
-        log, usual = math.log(price), self.logs.pop(product, None)
-        self.logs[product] = log if usual is None else usual + PRICE_RATE * (log - usual)
-        if len(self.logs) > MAX_PRICES:
-            del self.logs[next(iter(self.logs))]
-        return None if usual is None else log < usual + math.log(LOW)
+        usual = self.kept.pop(product, None) or Usual(day=day)
+        self.kept[product] = usual
+        if len(self.kept) > MAX_PRICES:
+            del self.kept[next(iter(self.kept))]
+        if day > usual.day:
+            mean = usual.total / usual.n
+            usual.log = mean if usual.log is None else usual.log + PRICE_RATE * (mean - usual.log)
+            usual.day, usual.total, usual.n = day, 0.0, 0
+        log = math.log(price)
+        usual.total += log
+        usual.n += 1
+        return None if usual.log is None else log < usual.log + math.log(LOW)
 
 
 def expectations(category: CategorySums, population: int) -> dict[str, Expected]:
@@ -244,6 +266,7 @@ def figures(
         "bought_low": _ratio(sums.low_units, sums.judged_units),
         "share_at_usual_price": _ratio(sums.chosen[0], sums.offered[0]),
         "share_when_promoted": _ratio(sums.chosen[1], sums.offered[1]),
+        "share_by_promotion": category.promotions.report(name),
         "segments": _index(_by_name(sums.segments, segments), _by_name(category.segments, segments)),
     }
     if name in prospects:

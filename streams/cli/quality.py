@@ -1,5 +1,6 @@
 """`quality`: how good the models are on public data sets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +35,22 @@ def quality(
             continue
         reports[name] = found
         _show(name, found)
+        _bars(found.get("market_figures", ()))
         if report is not None:
             report.write_bytes(msgspec.json.format(msgspec.json.encode(reports), indent=2))
+
+
+def _bars(figures: Sequence[dict[str, Any]]) -> None:
+    if not figures:
+        return
+    table = Table("figure", "here", "trivial", "must", "aim", title="The market, beside exact figures")
+    table.title_justify = "left"
+    for row in figures:
+        here, trivial = (
+            "" if row[name] is None else f"{row[name]:.3f}".removesuffix(".000") for name in ("value", "trivial")
+        )
+        table.add_row(row["figure"], here, trivial, row["must"], row["aim"])
+    out.print(table)
 
 
 def _show(name: str, report: dict[str, Any]) -> None:

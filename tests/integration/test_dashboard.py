@@ -15,6 +15,7 @@ from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import promql_parser
 import pytest
 import redis
@@ -22,7 +23,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.partition import partition_of
-from schemas.events import Converted, Customer, Purchase, Sent
+from schemas.events import Converted, Customer, Feedback, Observation, Purchase, Refund, Sent
 from streams.demo import _learned, _metrics
 from streams.demo_report import places
 from streams.kafka.producer import send
@@ -142,8 +143,11 @@ def test_alerts_fire_when_they_should():
 
 
 def events():
-    """A year of some of a real shop's customers. Half of them may be written to; every fourth answers."""
-    known = {}
+    """A year of some of a real shop's customers. Half of them may be written to; every fourth answers.
+
+    Two brands are made up; they are spoken of, and another seller's prices and the market's volume are observed.
+    """
+    known, said = {}, 0
     for event in online_retail.events():
         customer = event.customer_id
         if not customer or int(customer) % 8:
@@ -158,7 +162,24 @@ def events():
             if known[customer] % 4 == 0:
                 later = common | {"occurred_at": event.occurred_at + timedelta(seconds=1)}
                 yield Converted(event_id=f"v-{customer}", **later, **offer)
+        if isinstance(event, Purchase | Refund):
+            lines = tuple(
+                msgspec.structs.replace(line, brand="ash" if line.product_id < "22500" else "birch")
+                for line in event.lines
+            )
+            event = msgspec.structs.replace(event, lines=lines)  # noqa: PLW2901
         yield event
+        said += 1
+        if said % 20 == 0 and isinstance(event, Purchase):
+            name, at, line = f"{said}", event.occurred_at, event.lines[0]
+            yield Feedback(
+                event_id=name, customer_id=None, occurred_at=at, brand="ash", category=line.category, source="reviews",
+                rating=1.0 + said // 20 % 5, text="late again" if said % 40 else "thank you",
+            )  # fmt: skip
+            price = f"price:Rival:{line.product_id}"
+            yield Observation(event_id=name, occurred_at=at, series=price, value=1.0 + line.unit_price, unit="GBP")
+            volume = f"{name}-volume"
+            yield Observation(event_id=volume, occurred_at=at, series="volume:all", value=1e6, unit="GBP/month")
 
 
 CAMPAIGN = """

@@ -124,9 +124,14 @@ def test_more_brands_than_are_kept_are_together_and_a_busy_one_takes_a_place():
     assert sum(one.purchases for one in sums.brands.values()) == MAX_BRANDS + 20
 
 
-def test_low_is_below_the_usual_price():
+def test_low_is_below_the_usual_price_of_the_days_before():
     prices = UsualPrices()
-    assert [prices.is_low("p", price) for price in (10.0, 10.0, 9.0, 9.7, 0.0)] == [None, False, True, False, None]
+    told = [(10.0, 1), (8.0, 1), (10.0, 2), (8.0, 2), (8.0, 2), (8.3, 3), (0.0, 3)]
+    usual = np.sqrt(80.0)
+    assert [prices.is_low("p", *one) for one in told] == [None, None, False, True, True, True, None]
+    assert prices.kept["p"].log == pytest.approx(
+        np.log(usual) + 0.1 * ((np.log(10) + 2 * np.log(8)) / 3 - np.log(usual))
+    )
 
 
 def test_share_when_promoted_counts_only_choices_where_it_was_on_offer():

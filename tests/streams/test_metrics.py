@@ -186,3 +186,37 @@ def test_changes_of_a_league_are_counted_once():
         tuple(dict(one)[key] for key in ("task", "model", "role")) for one in labels(metrics, "streamscore_model_role")
     }
     assert ("churn", "dynamic", "champion") in roles
+
+
+def told(market, brands):
+    learning = learned([])
+    report = learning.report()
+    report["market"] |= market
+    report["brands"] |= brands
+    return learning, report
+
+
+def test_competitors_and_what_is_expected_are_shown_and_forgotten():
+    metrics = Metrics()
+    tea = {
+        "demand": {}, "next_six_days": {"above_usual": 0.7},
+        "competitors": {"price_index": {"Rival": {"index": 104.0}}, "market_share": {"share": 0.2}},
+    }  # fmt: skip
+    metrics.learning(*told({"tea": tea}, {}))
+    found = samples(metrics)
+    assert found["streamscore_price_index", (("category", "tea"), ("seller", "Rival"))] == 104
+    assert found["streamscore_market_share", (("category", "tea"),)] == 0.2
+    assert found["streamscore_demand_above_usual", (("category", "tea"),)] == 0.7
+    metrics.learning(*told({}, {}))
+    assert not {name for name in names(metrics) if "market" in name or "price" in name or "demand" in name}
+
+
+def test_a_shift_of_feedback_is_a_number():
+    metrics = Metrics()
+    said = {name: {"image": {"negative_share": 0.5, "shift": name, "sayings": 9}} for name in ("", "up", "down")}
+    metrics.learning(*told({}, {f"tea:{name}": one | {"repeats": 0.6} for name, one in said.items()}))
+    found = samples(metrics)
+    for name, value in (("", 0), ("up", 1), ("down", -1)):
+        at = (("brand", name), ("category", "tea"))
+        assert found["streamscore_brand_negative_shift", at] == value
+        assert found["streamscore_brand_repeats", at] == 0.6

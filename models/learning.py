@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
 from models.brand.book import BrandBook
+from models.care import Care, Kept, Refused, promote_labels
 from models.cold import LAST_WINDOW, NAMES
 from models.customers.attributes import unpack_pairs
 from models.customers.features import unpack
@@ -29,9 +30,13 @@ from models.sales.calendar import day_of
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
+from schemas.choice import ChoiceModel
 from schemas.commit import Opened
+from schemas.requests import DONE, OPERATOR, Request
+from schemas.segments import Segments
 from schemas.serving import ServingModel
 
+Named = TypeVar("Named", ServingModel | None, Segments | None, ChoiceModel | None)
 PERSISTS: Final = "persistence"
 LAST_ORDERS: Final = "orders_90d"
 LIFETIMES: Final = "pareto_nbd"
@@ -54,10 +59,13 @@ class Learning:
         Currency, timezone and lateness are read.
     judge_from
         Decisions before this time, in epoch seconds, are learned from and not judged.
+    name
+        What tells versions of one that was trained anew from those of the first.
     """
 
-    def __init__(self, policy: Policy, judge_from: float = -math.inf) -> None:
-        self.policy, self.judge_from = policy, judge_from
+    def __init__(self, policy: Policy, judge_from: float = -math.inf, name: str = "") -> None:
+        self.policy, self.judge_from, self.name = policy, judge_from, name
+        self.care = Care()
         self.asked: dict[Opened, list[dict[str, float]]] = {}
         self.asks = False
         self.labels: dict[int, str] = {}
@@ -125,12 +133,69 @@ class Learning:
         elif task == "sentiment":
             for row in rows:
                 self.brands.said(row)
+        elif task == OPERATOR:
+            for row in rows:
+                self._request(msgspec.convert(row, Request))
         else:
             seen = [unpack(row["x"], NAMES[task]) for row in rows]
             for entrant in self._lives(task):
                 entrant.prepare(seen)
             for row, x in zip(rows, seen, strict=True):
                 self._example(task, row, x)
+            newest = max((row["at"] for row in rows), default=-math.inf)
+            for league in (task, "purchases") if task == "churn" else (task,):
+                self.care.newest[league] = max(self.care.newest.get(league, -math.inf), newest)
+                if self.care.due(league, self.champion(league), self.leagues[league].examples):
+                    self._keep(league)
+
+    # What an operator asks for.
+
+    def _keep(self, task: str) -> None:
+        """Keep the version that the league would serve now, so that it can serve again."""
+        league, champion, model = self.leagues[task], self.champion(task), self._compiled(task)
+        if model is not None:
+            figures = league.report_of(champion)
+            at = self.care.newest.get(task, -math.inf)
+            self.care.keep(task, model, Kept(model.version, champion, league.examples, at, figures))
+
+    def _request(self, request: Request) -> None:
+        """Do what was asked, once; remember what became of it."""
+        if request.id in self.care.asked:
+            return
+        try:
+            self._do(request)
+        except Refused as refused:
+            self.care.answer(request.id, str(refused))
+        else:
+            self.care.answer(request.id, DONE)
+
+    def _do(self, request: Request) -> None:
+        if request.what == "retrained":
+            return None  # who reads this has taken over already; who has not cannot save that he read it
+        if request.task not in self.leagues:
+            raise Refused(f"there is no league {request.task}: there are {', '.join(self.leagues)}")
+        task, league = request.task, self.leagues[request.task]
+        if request.what == "rollback":
+            return self.care.hold(task, request.version, league, request.reason())
+        self._keep(task)
+        if request.model in ("", self.champion(task)):
+            if task not in self.care.held:
+                raise Refused(f"{self.champion(task)} serves {task} already")
+        elif isinstance(league, LabelLeague):
+            promote_labels(league, request)
+        elif request.task in self.contests:
+            self._promote_amount(request)
+        else:
+            raise Refused(f"{task} has one model that can serve: {self.champion(task)}")
+        self.care.release(task, league, request.reason())
+        return None
+
+    def _promote_amount(self, request: Request) -> None:
+        league, contest = self.leagues[request.task], self.contests[request.task]
+        able = [name for name in league.entrants() if name not in UNSERVED]
+        if request.model not in able:
+            raise Refused(f"{request.model} cannot serve {request.task}: {', '.join(able)} can")
+        contest.promote(request.model, self.care.newest.get(request.task, 0.0), request.reason())
 
     def _lives(self, task: str) -> Iterator[LifetimeEntrant]:
         """Return the buy-till-you-die entrants that the examples of a task are for."""
@@ -144,7 +209,8 @@ class Learning:
         if not row.get("treated", True):
             self._asked(opened)
             return  # a control's outcome says what happens without a contact: uplift, not response
-        self._mature(task, x, row["y"], row["served"], opened, unpack_pairs(opened.attributes))
+        pairs = unpack_pairs(opened.attributes)
+        self._mature(task, x, row["y"], row["served"], opened, pairs, row.get("waited"))
         if task == "churn" and "orders" in row:
             self._mature("purchases", x, row["orders"], None, opened, {})
 
@@ -241,11 +307,20 @@ class Learning:
 
     def serving(self) -> ServingSet:
         """Return what shards score with, as learned so far."""
-        compiled = {task: league.compiled(NAMES[task]) for task, league in self.leagues.items()}
-        compiled |= {task: self._amount(task) for task in self.contests}
-        return ServingSet(
-            **compiled, segments=self.clusters.compiled(str(self.clusters.fits)), brand_choice=self.brands.compiled()
-        )
+        compiled = {task: self.care.serving(task) or self._compiled(task) for task in self.leagues}
+        segments = self._named(self.clusters.compiled(str(self.clusters.fits)))
+        return ServingSet(**compiled, segments=segments, brand_choice=self._named(self.brands.compiled()))
+
+    def _compiled(self, task: str) -> ServingModel | None:
+        """Return the model that a league itself would serve."""
+        own = self._amount(task) if task in self.contests else self.leagues[task].compiled(NAMES[task])
+        return self._named(own)
+
+    def _named(self, model: Named) -> Named:
+        """Return the model with a version that names who learned it, where that is not the first."""
+        if model is None or not self.name:
+            return model
+        return msgspec.structs.replace(model, version=f"{model.version}@{self.name}")
 
     def _amount(self, task: str) -> ServingModel | None:
         """Return what the champion of a task with amounts is compiled to; persistence while it is cold."""
@@ -261,7 +336,14 @@ class Learning:
         return self.contests[task].champion if task in self.contests else self.leagues[task].champion_name
 
     def _mature(
-        self, task: str, x: dict[str, float], y: float, served: float | None, opened: Opened, pairs: Mapping[int, float]
+        self,
+        task: str,
+        x: dict[str, float],
+        y: float,
+        served: float | None,
+        opened: Opened,
+        pairs: Mapping[int, float],
+        waited: float | None = None,
     ) -> None:
         """Judge, compare, teach."""
         league, asked = self.leagues[task], self._asked(msgspec.structs.replace(opened, task=task))
@@ -269,13 +351,14 @@ class Learning:
         if task in self.contests:
             asked = asked or league.ask(x, pairs)
             self.contests[task].judge(y, {name: asked[name] for name in asked if name not in UNSERVED}, opened.at)
-        league.mature(x, y, served, opened.at, asked, pairs, judged=judged)
+        league.mature(x, y, served, opened.at, asked, pairs, judged=judged, waited=waited)
 
     def versions(self) -> tuple[str, ...]:
         """Change when a published model would."""
         fits = (str(self.clusters.fits), str(self.draws.fits))
         served = tuple(contest.champion for contest in self.contests.values())
-        return (*(league.version for league in self.leagues.values()), *served, *fits, self.brands.version)
+        held = tuple(self.care.held.values())
+        return (*(league.version for league in self.leagues.values()), *served, *fits, self.brands.version, *held)
 
     def report(self) -> dict[str, Any]:
         """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
@@ -287,6 +370,7 @@ class Learning:
             "segments": self._segment_report(),
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
+            "sales_days": msgspec.to_builtins(self.sales.recent),
             "brands": self.brands.report(self._segment_names()),
             "market": self._market(),
         }
@@ -297,6 +381,8 @@ class Learning:
 
     def _task(self, league: League) -> dict[str, Any]:
         report = league.report()
+        report["changes"] = self._changes(league, report.get("changes", []))
+        report["rolled_back_to"] = self.care.held.get(league.task)
         if isinstance(league, LabelLeague):
             return self._labels(league, report)
         served = report.pop("served")
@@ -314,6 +400,17 @@ class Learning:
             "models": others | {name: served | {"microseconds_per_example": None}},
             "just_before_learning": fresh,
         }
+
+    def _changes(self, league: League, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what changed who serves, in the order it came."""
+        by_hand = [msgspec.to_builtins(change) for change in self.care.changes.get(league.task, ())]
+        fought = self.contests[league.task].log if league.task in self.contests else []
+        amounts = [
+            {"examples": one["examples"], "what": "promotion", "model": one["to"], "before": one["from"]}
+            | {"reason": one.get("reason", "its losses are lower")}
+            for one in fought
+        ]
+        return sorted(own + amounts + by_hand, key=lambda change: change["examples"])
 
     def _labels(self, league: LabelLeague, report: dict[str, Any]) -> dict[str, Any]:
         """In a backtest all were asked at the decision; live only who served, the others just before learning."""
@@ -336,6 +433,8 @@ class Learning:
         """River objects and plain data, for `freeze`."""
         return {
             "leagues": {task: league.state() for task, league in self.leagues.items()},
+            "name": self.name,
+            "care": self.care.state(),
             "clusters": self.clusters.state(),
             "draws": self.draws.state(),
             "contests": {task: msgspec.to_builtins(contest) for task, contest in self.contests.items()},
@@ -363,7 +462,7 @@ class Learning:
 
     def parts(self) -> dict[str, bytes]:
         """What belongs to `state` and does not change once it is there, by name."""
-        return self.market.parts()
+        return self.market.parts() | self.care.bodies
 
     def restore(self, state: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
         """Become what `state` and `parts` were taken of; the future is the same, to the bit."""
@@ -376,6 +475,8 @@ class Learning:
         self.members, self.shards = state["members"], state["shards"]
         self.movements, (self.kept, self.drawn_again) = state["movements"], state["kept"]
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
+        if "care" in state:  # since 0.2
+            self.name, self.care = state["name"], Care.restore(state["care"], parts)
         if "brands" in state:  # since 0.2
             self.brands.restore(state["brands"])
         if "market" in state:  # since 0.2

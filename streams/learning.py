@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -18,12 +19,14 @@ from models.sales.series import E4
 from models.serving_set import ServingSet
 from schemas.choice import encode_choice
 from schemas.commit import TopicPlace
+from schemas.requests import OPERATOR
 from schemas.segments import encode_segments
 from schemas.serving import encode_model
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.held import back_off
 from streams.kafka.logs import Logs
 from streams.kafka.transport import ChunkedApp, make_app
+from streams.lineage import Shelf, published
 from streams.metrics import Metrics
 from streams.outgoing import read_examples
 from streams.redis.client import redis_errors
@@ -89,6 +92,8 @@ class Standing:
         self.published: dict[str, str] = {}
         self.brands: set[str] = set()
         self.markets: set[str] = set()
+        self.shelf = Shelf({})
+        self.answered: list[str] = []
         self.ready = False  # until sought
 
     @property
@@ -125,6 +130,7 @@ class LearningAgent:
         self.reported = 0.0
         self.reported_at = -1
         self.wait = SOONEST
+        self.asked = asyncio.Event()
         self.heard = time.monotonic()
         self.background: list[asyncio.Task[None]] = []
 
@@ -195,11 +201,13 @@ class LearningAgent:
             parts = {name: thaw(await self._joined(kept), self.key) for name, kept in named.items()}
             body = await self._joined(pieces)
             shown = [await self.client.smembers(names) for names in (self.keys.brands, self.keys.markets)]
+            there = {task: await self.client.hkeys(self.keys.versions(task)) for task in ServingSet.__struct_fields__}
         learning = Learning(self.settings.policy)
         if body:
             learning.restore(thaw(body, self.key), parts)
         standing = Standing(fields, learning, epoch)
         standing.brands, standing.markets = ({name.decode() for name in names} for names in shown)
+        standing.shelf = Shelf({task: {name.decode() for name in names} for task, names in there.items()})
         await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
         self.standing = standing
 
@@ -287,13 +295,17 @@ class LearningAgent:
                 return
 
     async def _learn(self, standing: Standing, records: Any) -> None:
-        read = [_origin(record) for record in records]
-        lineages = await self.ledger.lineages({origin[0] for origin in read})
+        read = [origin(record) for record in records]
+        lineages = await self.ledger.lineages({found[0] for found in read if found is not None})
         if self.ledger.server.epoch != standing.epoch:
             raise Unavailable("redis: it was restarted, or is another one")
         if self.standing is not standing or not standing.ready:
             return  # taken again meanwhile: these come again
-        for record, (shard, head, part) in zip(records, read, strict=True):
+        for record, found in zip(records, read, strict=True):
+            if found is None:
+                self._request(standing, record)
+                continue
+            shard, head, part = found
             task = record.key.decode()
             taken = standing.taken.setdefault(f"{shard}:{task}", Taken())
             if is_new(taken, head, part, lineages[shard]):
@@ -303,6 +315,15 @@ class LearningAgent:
                 taken.head, taken.part = head, part
         standing.log.next = records.answer.after
         self.heard = time.monotonic()
+
+    def _request(self, standing: Standing, record: Any) -> None:
+        """Do what an operator asked for, and save without delay. What cannot be read is nobody's request."""
+        try:
+            standing.learning.take(*read_examples(record.value))
+        except (msgspec.MsgspecError, KeyError, TypeError) as error:
+            logger.warning("%s %s@%s is no request: %s", record.topic, record.partition, record.offset, error)
+        self.reported = float("-inf")  # what is told then knows of it
+        self.asked.set()
 
     async def _measure(self) -> None:
         while True:
@@ -318,7 +339,9 @@ class LearningAgent:
 
     async def _save_often(self) -> None:
         while True:
-            await asyncio.sleep(self.wait)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.asked.wait(), self.wait)
+            self.asked.clear()
             standing = self.standing
             try:
                 await self._save()
@@ -343,8 +366,14 @@ class LearningAgent:
         # All is put together before anything is waited for: what is learned meanwhile is the next one's.
         learning, upto, log = standing.learning, standing.next, msgspec.json.encode(standing.log)
         commands, versions = self._models(standing)
+        kept_versions, shelf = standing.shelf.commands(self.keys, self.settings, learning, upto)
+        commands += kept_versions
         commands += self._shown(learning)
         learner = self.keys.learner(PARTITION)
+        asked = list(learning.care.asked)
+        if asked != standing.answered:
+            commands.append(["HSET", learner, "asked", msgspec.json.encode(learning.care.asked)])
+            commands.append(["HDEL", self.keys.pinned, *asked])
         if with_report:
             report = learning.report()
             self.metrics.learning(learning, report)
@@ -355,10 +384,10 @@ class LearningAgent:
         snapshot, taken = freeze(learning.state(), self.key), msgspec.json.encode(standing.taken)
         by = secrets.token_hex(8)
         name = f"{self.keys.snapshot(PARTITION, SNAPSHOT)}:{by}"
-        pieces = _pieces(name, snapshot)
+        pieces = pieces_of(name, snapshot)
         parts = learning.parts()
         fresh = {
-            part: _pieces(f"{name}:{part}", freeze(body, self.key))
+            part: pieces_of(f"{name}:{part}", freeze(body, self.key))
             for part, body in parts.items()
             if part not in standing.parts
         }
@@ -377,6 +406,7 @@ class LearningAgent:
         size = await self._write_fenced(standing, [commands, list(written)], by)
         standing.saved, standing.pieces, standing.parts = upto, list(pieces), kept
         standing.published |= versions
+        standing.shelf, standing.answered = shelf, asked
         self.wait = max(SOONEST, (size + sum(map(len, written.values()))) / BYTES_PER_SECOND)
 
     async def _write_fenced(self, standing: Standing, payload: list[Any], by: str) -> int:
@@ -411,6 +441,7 @@ class LearningAgent:
                 continue
             body = _WRITERS.get(task, encode_model)(model)
             commands += [["SET", self.keys.model(task), body], ["HSET", self.keys.models, task, model.version]]
+            commands.append(published(self.settings, self.keys, standing.learning, task, model.version, standing.next))
             versions[task] = model.version
         return commands, versions
 
@@ -466,7 +497,7 @@ def _anew(key: str, figures: Mapping[str, Any]) -> list[list[Any]]:
     return [["UNLINK", key], *([["HSET", key, *fields]] if fields else [])]
 
 
-def _pieces(name: str, body: bytes) -> dict[str, bytes]:
+def pieces_of(name: str, body: bytes) -> dict[str, bytes]:
     return {f"{name}:{n}": body[begin : begin + PIECE] for n, begin in enumerate(range(0, len(body), PIECE))}
 
 
@@ -495,9 +526,14 @@ def _sales_fields(learning: Learning, series: str) -> list[str]:
     return fields
 
 
-def _origin(record: Any) -> tuple[int, int, int]:
-    """Shard, head and part of a record of `examples`. Raises `Misconfigured` where it is nobody's of ours."""
+def origin(record: Any) -> tuple[int, int, int] | None:
+    """Shard, head and part of a record of `examples`; None of an operator's request.
+
+    Raises `Misconfigured` where it is nobody's of ours.
+    """
     headers = dict(record.headers or ())
+    if record.key == OPERATOR.encode():
+        return None
     try:
         return int(headers["shard"]), int(headers["head"]), int(headers["part"])
     except (KeyError, ValueError):

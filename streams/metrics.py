@@ -91,7 +91,11 @@ class Metrics:
         self.promotions = Counter(
             "streamscore_model_promotions_total", "Changes of champion", ["task", "from", "to"], registry=registry
         )
-        self.told: dict[str, int] = {}
+        self.told: dict[str, list[Mapping[str, Any]]] = {}
+        self.versions = Counter(
+            "streamscore_model_rollbacks_total", "Versions that served again, and releases", ["task", "what"],
+            registry=registry,
+        )  # fmt: skip
         self.drift = Counter("streamscore_drift_total", "Drifts detected", ["task", "model"], registry=registry)
         self.segment = Gauge("streamscore_segment_customers", "Customers a segment", ["segment"], registry=registry)
         self.sales = Gauge("streamscore_sales", "Last closed day, main currency", ["series"], registry=registry)
@@ -262,16 +266,17 @@ class Metrics:
 
     def _changes(self, task: str, changes: Sequence[Mapping[str, Any]]) -> None:
         """Count and log what a league did by itself since the last look."""
-        told = self.told.get(task, -1)
+        told, self.told[task] = self.told.get(task, []), list(changes)
         for change in changes:
-            if change["examples"] <= told:
+            if change in told:
                 continue
-            if change["what"] == "promotion":
+            if change["what"] == "drift":
+                self.drift.labels(task, change["model"]).inc()
+            elif change["what"] == "promotion":
                 self.promotions.labels(task, change["before"], change["model"]).inc()
             else:
-                self.drift.labels(task, change["model"]).inc()
+                self.versions.labels(task, change["what"]).inc()
             logger.info("%s: %s of %s: %s", task, change["what"], change["model"], change["reason"])
-            self.told[task] = change["examples"]
 
     def _series(self, learning: "Learning", series: str, quality: Mapping[str, Any]) -> None:
         outlook = learning.sales.outlook(series)

@@ -53,6 +53,7 @@ def put_together(
         "segments": quality | {"count": len(sizes), "sizes": dict(segment_names.most_common())},
         "sales": learned.get("sales", {}),
         "outlook": learned.get("outlook", {}),
+        "sales_days": learned.get("sales_days", []),
         "brands": learned.get("brands", {}),
         "market": learned.get("market", {}),
         "campaigns": _campaigns(totals),

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
-_MEANING = {
+MEANING = {
     "churn": "no purchase in 90 days",
     "response": "answers a contact",
     "value": "spend in 90 days",
@@ -232,11 +232,11 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
         others = {name: found.get(metric) for name, found in figures["baselines"].items()}
         known = {name: value for name, value in others.items() if value is not None}
         if champion is None or not known:
-            table.add_row(f"{task} ({_MEANING.get(task, '')})", str(figures["examples"]), metric, "none yet", "", "")
+            table.add_row(f"{task} ({MEANING.get(task, '')})", str(figures["examples"]), metric, "none yet", "", "")
             continue
         best = max(known, key=known.__getitem__)
         table.add_row(
-            f"{task} ({_MEANING.get(task, '')})",
+            f"{task} ({MEANING.get(task, '')})",
             f"{figures['examples']:,}",
             metric,
             f"{champion:.3f} {figures['champion']}",
@@ -272,7 +272,7 @@ def show_customer(console: Console, customer_id: str, fields: dict[str, str], cu
         if task in fields:
             value = float(fields[task])
             shown = f"{value:,.2f} {currency}" if task == "value" else f"{value:.1%}"
-            label = f"{task} ({_MEANING[task]})"
+            label = f"{task} ({MEANING[task]})"
             scores.add_row(label, shown, in_words(why.get(task, [0.0, [], 0.0])), models.get(task, ""))
     console.print(scores)
 

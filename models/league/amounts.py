@@ -64,16 +64,14 @@ class AmountContest(Struct):
                 self._bet(name, (own - loss) / (CUT * self.loss) if self.loss > 0.0 else 0.0)
         best = max(self.wealth, key=self.evidence, default=None)
         if best is not None and self.evidence(best) >= ENOUGH:
-            change = {
-                "at": at,
-                "from": self.champion,
-                "to": best,
-                "evidence": self.evidence(best),
-                "examples": self.seen,
-            }
-            self.log.append(change)
-            del self.log[:-LOG]
-            self.champion, self.wealth = best, {}
+            self.promote(best, at, f"its losses are lower: evidence of {self.evidence(best):,.0f} to 1")
+
+    def promote(self, name: str, at: float, reason: str) -> None:
+        """Let another serve; all bets begin anew. `at` in epoch seconds."""
+        change = {"at": at, "from": self.champion, "to": name, "evidence": self.evidence(name), "examples": self.seen}
+        self.log.append(change | {"reason": reason})
+        del self.log[:-LOG]
+        self.champion, self.wealth = name, {}
 
     def _bet(self, name: str, ahead: float) -> None:
         ahead = min(max(ahead, -1.0), 1.0)

@@ -12,6 +12,7 @@ from river.drift import ADWIN
 from models.league.baselines import OneFeatureRule, RunningMean
 from models.league.compiled import calibrated, mixed, with_slots
 from models.league.contract import Features, Learner
+from models.league.delayed import ByDelay
 from models.league.kalman import Kalman, log_odds
 from models.league.league import NO_PAIRS, League, Pairs, learner_of
 from models.league.prequential import BinaryQuality
@@ -100,6 +101,13 @@ class LabelLeague(League):
         self.detectors = {"loss": ADWIN(delta=1e-4), "rate": ADWIN(delta=1e-4)}
         self.changes: list[Change] = []
         self.timed: dict[str, Timed] = {}
+        self.by_hand = 0
+        self.by_delay = ByDelay()
+
+    @property
+    def version(self) -> str:
+        """Number of examples learned, and of changes that no example brought."""
+        return f"{self.examples}.{self.by_hand}" if self.by_hand else str(self.examples)
 
     def entrants(self) -> dict[str, Learner]:
         """Return all who learn by themselves, by name."""
@@ -146,6 +154,7 @@ class LabelLeague(League):
         pairs: Pairs = NO_PAIRS,
         *,
         judged: bool = True,
+        waited: float | None = None,
     ) -> None:
         """Test, then train; see `League.mature`."""
         self._know(pairs)
@@ -158,6 +167,9 @@ class LabelLeague(League):
                 self.served.update(y, served, at)
             for name, score in now.items():
                 self.fresh[name].update(y, (asked or now).get(name, score), at)
+            decided = asked.get(self.champion_name) if asked else served
+            if waited is not None and decided is not None:
+                self.by_delay.add(label, waited, decided, now[self.champion_name])
         self._compare(now, label)
         self.mixture.learn(np.arange(len(self.mixed)), self._members(now), label)
         for name, calibration in self.calibrations.items():
@@ -184,7 +196,7 @@ class LabelLeague(League):
 
     def _look(self) -> None:
         """Promote who has shown to be better. A rate takes over from the mixture alone: it ranks nobody."""
-        eligible = [name for name in (*self.mixed, MIXTURE, *TRIVIAL) if name != self.champion_name]
+        eligible = [name for name in self.eligible() if name != self.champion_name]
         winner = self.contest.winner(eligible)
         if winner is None:
             return
@@ -192,6 +204,15 @@ class LabelLeague(League):
         if winner in TRIVIAL and self.champion_name in self.mixed:
             winner, reason = MIXTURE, f"{winner} has beaten the champion: {reason}"
         self.promote(winner, reason)
+
+    def eligible(self) -> tuple[str, ...]:
+        """Return who may serve: all that can be compiled."""
+        return (*self.mixed, MIXTURE, *TRIVIAL)
+
+    def promote_by_hand(self, name: str, reason: str) -> None:
+        """Let another serve though no example has shown it to be better. Evidence may take it back."""
+        self.by_hand += 1
+        self.promote(name, reason)
 
     def promote(self, name: str, reason: str) -> None:
         """Let another serve. Raises `KeyError` where there is no such entrant."""
@@ -258,6 +279,8 @@ class LabelLeague(League):
             "served": self.served.report(),
             "changes": [msgspec.to_builtins(change) for change in self.changes],
             "drift": dict(self.drift.alarms),
+            "by_month": {name: quality.by_month() for name, quality in self.fresh.items()},  # type: ignore[union-attr]
+            "by_delay": self.by_delay.report(),
             "reliability": self.fresh[self.champion_name].reliability(),  # type: ignore[union-attr]
             "evidence": {name: self.contest.evidence(name) for name in self.contest.wealth},
         }
@@ -281,6 +304,8 @@ class LabelLeague(League):
             "served": msgspec.to_builtins(self.served),
             "examples": self.examples,
             "positives": self.positives,
+            "by_hand": self.by_hand,
+            "by_delay": msgspec.to_builtins(self.by_delay),
             "vocabulary": msgspec.to_builtins(self.vocabulary),
         }
 
@@ -295,6 +320,8 @@ class LabelLeague(League):
             state["examples"],
             state["positives"],
         )
+        league.by_hand = state.get("by_hand", 0)
+        league.by_delay = msgspec.convert(state.get("by_delay", {}), ByDelay, strict=False)
         for name, learner in kept.items():
             home = league.learners if name in league.learners else league.baselines
             home[name] = learner

@@ -112,6 +112,7 @@ class League:
         pairs: Pairs = NO_PAIRS,
         *,
         judged: bool = True,
+        waited: float | None = None,  # noqa: ARG002 - leagues of labels tell quality by it
     ) -> None:
         """Test, then train.
 
@@ -132,6 +133,8 @@ class League:
             Attributes at the decision, keys to values.
         judged
             False: learned from alone.
+        waited
+            Seconds of event time from the decision to its outcome; None where nobody knows.
         """
         self._know(pairs)
         x = {**x, **self.vocabulary.features(pairs)}
@@ -165,6 +168,10 @@ class League:
             "baselines": {name: self._report(name) for name in self.baselines},
             "served": self.served.report(),
         }
+
+    def report_of(self, name: str) -> dict[str, float | None]:
+        """Return one entrant's figures so far."""
+        return self._report(name)
 
     def _report(self, name: str) -> dict[str, float | None]:
         return self.fresh[name].report()

@@ -27,14 +27,14 @@ def _zeros(count: int) -> list[int]:
     return [0] * count
 
 
-def _logit_bin(score: float, bins: int) -> int:
+def logit_bin(score: float, bins: int) -> int:
     if score <= 0.0 or score >= 1.0:
         return 0 if score <= 0.0 else bins - 1
     logit = math.log(score) - math.log1p(-score)
     return min(max(int((logit + REACH) / (2.0 * REACH) * bins), 0), bins - 1)
 
 
-def _auc(negatives: list[int], positives: list[int]) -> float | None:
+def auc_of(negatives: list[int], positives: list[int]) -> float | None:
     """Chance that a positive stands in a higher bin than a negative; the same bin counts half."""
     below, wins = 0, 0.0
     for negative, positive in zip(negatives, positives, strict=True):
@@ -90,7 +90,7 @@ class BinaryQuality(Struct):
         if not (math.isfinite(score) and math.isfinite(y)):
             return
         score, label = min(max(score, 0.0), 1.0), bool(y)
-        (self.positives if label else self.negatives)[_logit_bin(score, BINS)] += 1
+        (self.positives if label else self.negatives)[logit_bin(score, BINS)] += 1
         self._count_month(label, score, at)
         self.count += 1
         self.log_loss -= math.log(max(score if label else 1.0 - score, SURE))
@@ -109,13 +109,19 @@ class BinaryQuality(Struct):
                     return
                 del self.months[oldest]
             self.months[month] = [_zeros(MONTH_BINS), _zeros(MONTH_BINS)]
-        self.months[month][label][_logit_bin(score, MONTH_BINS)] += 1
+        self.months[month][label][logit_bin(score, MONTH_BINS)] += 1
 
     def _auc_within(self) -> float | None:
         """Mean AUC inside months that have both labels and enough examples, each month the same weight."""
-        aucs = [_auc(*labels) for labels in self.months.values() if sum(map(sum, labels)) >= MONTH_EXAMPLES]
+        aucs = [auc_of(*labels) for labels in self.months.values() if sum(map(sum, labels)) >= MONTH_EXAMPLES]
         known = [auc for auc in aucs if auc is not None]
         return math.fsum(known) / len(known) if known else None
+
+    def by_month(self) -> dict[str, float]:
+        """Return the AUC inside each calendar month (UTC) of decisions that has both labels and 50 examples."""
+        counted = {month: labels for month, labels in self.months.items() if sum(map(sum, labels)) >= MONTH_EXAMPLES}
+        aucs = {month: auc_of(*counted[month]) for month in sorted(counted)}
+        return {month: auc for month, auc in aucs.items() if auc is not None}
 
     def reliability(self) -> list[dict[str, float]]:
         """Return examples, mean score less rate of positives, and score of each bin: a calibration diagram's points."""
@@ -138,7 +144,7 @@ class BinaryQuality(Struct):
         counts = [n + p for n, p in zip(self.negatives, self.positives, strict=True)]
         share = share_in_best_tenth(counts, [float(p) for p in self.positives])
         return {
-            "auc": _auc(self.negatives, self.positives),
+            "auc": auc_of(self.negatives, self.positives),
             "pr_auc": _average_precision(self.negatives, self.positives),
             "log_loss": self.log_loss / self.count if self.count else None,
             "brier": self.squares / self.count if self.count else None,

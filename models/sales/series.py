@@ -22,6 +22,8 @@ WARM_DAYS: Final = 14
 """Open days learned before a series is forecast and judged."""
 MAX_WAITING: Final = 400
 """Days a series may hold before they are closed; an amount of yet another day goes to the total alone."""
+RECENT: Final = 120
+"""Days of the whole that are remembered with their forecasts."""
 FADE: Final = 0.98
 TAKE_OVER: Final = 1.5
 SCALE_FLOOR: Final = 0.1
@@ -117,6 +119,17 @@ class Series(Struct):
         self.late += gone.late
 
 
+class Day(Struct, frozen=True):
+    """One day of the whole, beside what was forecast of it a week before; amounts in currency units."""
+
+    day: int
+    actual: float
+    point: float
+    low: float | None
+    high: float | None
+    naive: float
+
+
 class SalesBook(Struct):
     """All series of one currency. Plain data: msgpack and back, it has the same future.
 
@@ -131,6 +144,7 @@ class SalesBook(Struct):
     sold_on: dict[int, bool] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=lambda: {ALL: Series()})
     candidates: dict[str, float] = field(default_factory=dict)
+    recent: list[Day] = field(default_factory=list)
 
     def add(self, series: str, day: int, amount_e4: int) -> None:
         """Add an amount; refunds are below zero.
@@ -192,6 +206,7 @@ class SalesBook(Struct):
     def _close(self, day: int) -> None:
         is_open = self.sold_on.pop(day, False)
         self.calendar.learn_one(day, is_open)
+        self._note(day)
         for series in self.series.values():
             series.close(day, self.calendar, is_open)
             series.activity *= FADE
@@ -201,6 +216,16 @@ class SalesBook(Struct):
             for name in self.candidates:
                 self.candidates[name] *= FADE
             self._take_over()
+
+    def _note(self, day: int) -> None:
+        """Remember a day of the whole and the forecast that was made of it, for a look at both."""
+        whole = self.series[ALL]
+        track = next(track for track in whole.tracks if track.horizon == WEEK)
+        made = next((one for one in track.pending if one.day == day), None)
+        if made is not None:
+            actual = whole.waiting.get(day, 0) / E4
+            self.recent.append(Day(day, actual, made.point, made.low, made.high, made.seasonal_naive))
+            del self.recent[:-RECENT]
 
     def _tree(self) -> list[Series]:
         """Return the whole and its parts, every amount in one: the categories, and what is in no series."""

@@ -373,10 +373,11 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
     for closed_at, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):
         for task in ("churn", "value"):
             delays.setdefault(task, []).append(closed_at - relation.opened_at)
+        waited = round(closed_at - relation.opened_at)
         common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features, "a": relation.attributes}
         churned, amount = int(relation.orders == 0), max(relation.spend_e4, 0) / 10_000
         examples.setdefault("churn", []).append(
-            {**common, "y": churned, "served": relation.churn, "orders": relation.orders}
+            {**common, "y": churned, "served": relation.churn, "orders": relation.orders, "waited": waited}
         )
         examples.setdefault("value", []).append({**common, "y": amount, "served": relation.value})
     for closed_at, _, pending in sorted(decider.matured, key=lambda matured: (*matured[:2], matured[2].campaign_id)):
@@ -387,6 +388,7 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
             "a": pending.attributes,
             "y": int(pending.converted),
             "served": pending.served,
+            "waited": round(closed_at - pending.opened_at),
             "campaign": pending.campaign_id,
             "treated": pending.treated,
             "propensity": pending.propensity,

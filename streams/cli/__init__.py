@@ -8,6 +8,7 @@ from streams.cli import (  # noqa: F401 - each adds its commands
     demo,
     forget,
     market,
+    models,
     quality,
     replay,
     run,

@@ -20,6 +20,7 @@ from streams.settings import Settings, load_settings
 def backtest(
     paths: list[Path],
     report: Annotated[Path | None, typer.Option(help="Where to write the report as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Where to write the report as an HTML page, one file.")] = None,
     at: Annotated[
         str | None,
         typer.Option(help="Score everybody then, and judge by what follows: an RFC 3339 time, or a date for its end."),
@@ -55,6 +56,10 @@ def backtest(
     found["events"]["dead_letter"] += len(refused)
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    if html is not None:
+        from streams.page import page
+
+        html.write_text(page(found, ", ".join(path.name for path in paths)), "utf-8")
     show(out, found)
     show_refused(refused)
 

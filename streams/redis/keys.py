@@ -14,8 +14,13 @@ key                       shape   written by  read by, and what it holds
 ``products``              set     learning    users: the products of the above
 ``segments``, ``series``  set     learning    users: ids of segments, names of sales series
 ``model:<task>``          string  learning    scoring: the serving model as JSON
-``model:<task>:<v>``      string  operators   scoring: a version that the setting `models` names
+``model:<task>:<v>``      string  learning    scoring: a version that is kept, for a rollback or the setting `models`
 ``models``                hash    learning    scoring: task -> version; looked at several times a second
+``lineage``               hash    learning    users: task -> where the version that is published comes from, JSON
+``versions:<task>``       hash    learning    users: version -> the same of those that are kept; the newest 8
+``pinned``                hash    operators   scoring: request -> task and version to score with at once, until learning
+                                              has taken the request up
+``retrained``             hash    operators   operators: name -> a learner that was trained anew, and does not serve
 ``state:{n}``             hash    scoring     scoring: a field a customer, see `packing.py`
 ``shard:{n}``             hash    scoring     both: head, place, gaps, words of its states
 ``timers:{n}``            zset    scoring     scoring: customer by due time, epoch seconds
@@ -92,6 +97,25 @@ class Keys(Struct, frozen=True):
     def snapshot(self, partition: int, task: str) -> str:
         """Key of a learner's snapshot."""
         return f"{self.prefix}snapshot:{{{partition}}}:{task}"
+
+    def versions(self, task: str) -> str:
+        """Key of where the kept versions of a task come from."""
+        return f"{self.prefix}versions:{task}"
+
+    @property
+    def lineage(self) -> str:
+        """Key of where published models come from."""
+        return f"{self.prefix}lineage"
+
+    @property
+    def pinned(self) -> str:
+        """Key of versions that operators asked for and learning has not taken up yet."""
+        return f"{self.prefix}pinned"
+
+    @property
+    def retrained(self) -> str:
+        """Key of learners that were trained anew."""
+        return f"{self.prefix}retrained"
 
     @property
     def budgets(self) -> str:

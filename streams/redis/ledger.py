@@ -205,7 +205,7 @@ class RedisLedger:
             for number in numbers:
                 pipe.hmget(self.keys.shard(number), "head", "gaps")
             answers = await pipe.execute()
-        return {number: _lineage(*answer) for number, answer in zip(numbers, answers, strict=True)}
+        return {number: lineage_of(*answer) for number, answer in zip(numbers, answers, strict=True)}
 
 
 def _flat(fields: dict[str, str] | None) -> list[str]:
@@ -221,6 +221,8 @@ def _entry(name: str, body: bytes) -> Entry:
     return Entry(head, part, follows, _READ_RECORD.decode(body))
 
 
-def _lineage(head: bytes | None, gaps: bytes | None) -> Lineage:
-    spans = [span.split("-") for span in (gaps or b"").decode().split()]
+def lineage_of(head: bytes | str | None, gaps: bytes | str | None) -> Lineage:
+    """Return what a shard's fields `head` and `gaps` say."""
+    text = gaps.decode() if isinstance(gaps, bytes) else gaps or ""
+    spans = [span.split("-") for span in text.split()]
     return Lineage(int(head or 0), tuple((int(low), int(high)) for low, high in spans))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
 import redis.asyncio
 
 from models.serving_set import ServingSet
@@ -19,8 +20,18 @@ EVERY: Final = 0.25
 _READERS: Final[dict[str, Callable[[bytes], Any]]] = {"segments": decode_segments, "brand_choice": decode_choice}
 
 
+class Pin(msgspec.Struct, frozen=True):
+    """A version to score with at once, because an operator asked for it; `at` by the operator's clock."""
+
+    task: str
+    version: str
+    at: float
+
+
 class ModelFeed:
-    """Keeps `current` as new as what is published. Versions are compared, models are read when they change.
+    """Keeps `current` as new as what is published, or as what an operator has rolled back to.
+
+    Versions are compared, models are read when they change.
 
     Parameters
     ----------
@@ -44,19 +55,31 @@ class ModelFeed:
                 await self._look_up(self.pins)
             return
         with redis_errors():
+            published, pinned = await self._two(self.keys.models, self.keys.pinned)
             found = {
                 task.decode(): version.decode()
-                for task, version in (await self.client.hgetall(self.keys.models)).items()
+                for task, version in published.items()
                 if task.decode() in ServingSet.__struct_fields__  # a newer learner may publish more
             }
+            pins = sorted((msgspec.json.decode(body, type=Pin) for body in pinned.values()), key=lambda pin: pin.at)
+            found |= {pin.task: pin.version for pin in pins if pin.task in found}
             changed = [task for task, version in found.items() if self.versions.get(task) != version]
             if not changed:
                 return
-            bodies = await self.client.mget([self.keys.model(task) for task in changed])
+            own = {pin.task for pin in pins if found[pin.task] == pin.version}
+            keys = [self.keys.model_version(t, found[t]) if t in own else self.keys.model(t) for t in changed]
+            bodies = await self.client.mget(keys)
         models = {task: _read(task, body) for task, body in zip(changed, bodies, strict=True) if body is not None}
         kept = {task: getattr(self.current, task) for task in ServingSet.__struct_fields__}
         self.current = ServingSet(**(kept | models))
         self.versions = found
+
+    async def _two(self, *hashes: str) -> list[dict[bytes, bytes]]:
+        pipe = self.client.pipeline(transaction=False)
+        for key in hashes:
+            pipe.hgetall(key)
+        found: list[dict[bytes, bytes]] = await pipe.execute()
+        return found
 
     async def _look_up(self, pins: Mapping[str, str]) -> None:
         models: dict[str, Any] = {}

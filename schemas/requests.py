@@ -1,0 +1,27 @@
+"""What an operator asks of the learner: a record of the topic `examples` beside those of scorers."""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+OPERATOR: Final = "operator"
+"""The key of requests in `examples`, where a task's name stands otherwise."""
+DONE: Final = "done"
+BY_HAND: Final = "asked for by operator"
+
+
+class Request(Struct, frozen=True):
+    """`promote`: `model` serves from now on, or the league's own champion where it is empty, and what was rolled back
+    is released. `rollback`: `version` serves again. `retrained`: the learner named in `model` has taken over.
+    """
+
+    id: str
+    what: Literal["promote", "rollback", "retrained"]
+    task: str = ""
+    model: str = ""
+    version: str = ""
+    why: str = ""
+
+    def reason(self) -> str:
+        """Return the reason that is recorded with the change; the id makes it unlike any other."""
+        return f"{BY_HAND} ({self.id})" + (f": {self.why}" if self.why else "")

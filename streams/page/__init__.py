@@ -1,0 +1,66 @@
+"""A report as one HTML file that needs nothing else: tables, and charts as inline SVG."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from streams.page import charts
+from streams.page.figures import brief, rows_of, task_of
+
+SERIES: Final = 12
+"""Sales series shown, the largest first."""
+
+
+def page(report: Mapping[str, Any], title: str) -> str:
+    """Return a report as HTML; see `docs/report.md`. Nothing in it is fetched from anywhere.
+
+    Parameters
+    ----------
+    report
+        As `backtest` makes it; parts that it does not have are left out.
+    title
+        What was read, in words.
+    """
+    env = Environment(loader=PackageLoader("streams.page", ""), autoescape=True, undefined=StrictUndefined)
+    env.filters["brief"] = brief
+    env.trim_blocks = env.lstrip_blocks = True
+    return env.get_template("report.html").render(
+        title=title,
+        events=report["events"],
+        throughput=report["throughput"],
+        delay=report["latency"]["event_to_score_seconds"],
+        ahead=report.get("ahead"),
+        tasks=[task_of(name, figures) for name, figures in report["tasks"].items() if figures["examples"]],
+        segments=_segments(report["segments"]),
+        sales=_sales(report),
+        campaigns=report["campaigns"],
+        brands=rows_of(report.get("brands", {}), "revenue", SERIES),
+    )
+
+
+def _segments(found: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = dict(found.get("sizes", {}))
+    return {
+        "sizes": charts.bars(sizes, "customers") if sizes else "",
+        "ssq_ratio": found.get("ssq_ratio"),
+        "stability": found.get("stability"),
+        "names": found.get("names", {}),
+        "movements": found.get("movements", {}),
+        "log": found.get("log", [])[-10:],
+        "baselines": found.get("baselines", {}),
+    }
+
+
+def _sales(report: Mapping[str, Any]) -> dict[str, Any]:
+    series = {
+        name: horizons
+        for name, horizons in report["sales"].items()
+        if "7" in horizons and horizons["7"].get("mase") is not None
+    }
+    outlook = report.get("outlook", {})
+    days = report.get("sales_days", [])
+    return {
+        "days": charts.forecast(days) if days else "",
+        "rows": [(name, series[name], outlook.get(name, {})) for name in list(series)[:SERIES]],
+    }

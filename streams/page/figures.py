@@ -1,0 +1,118 @@
+"""What of a report the page shows, in what order, and how numbers are written."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from streams.page import charts
+from streams.summary import MEANING
+
+METRICS: Final = {
+    "auc": ("AUC", True), "auc_within": ("AUC within months", True), "pr_auc": ("PR AUC", True),
+    "log_loss": ("log loss", False), "brier": ("Brier", False), "ece": ("ECE", False),
+    "lift_10": ("lift of best 10 %", True),
+    "accuracy": ("accuracy", True), "macro_f1": ("macro F1", True), "mae": ("MAE", False), "rmse": ("RMSE", False),
+    "spearman": ("Spearman", True), "top_10_share": ("share of best 10 %", True),
+    "total_ratio": ("predicted / actual", None),
+}  # fmt: skip
+"""Name, and whether more is better; None: neither, 1 is best."""
+CHANGES: Final = 12
+
+
+def brief(value: Any) -> str:
+    """Return a value as people read it.
+
+    >>> brief(None), brief(0.123456), brief(1234567), brief(12345.6), brief(True), brief("x")
+    ('-', '0.123', '1,234,567', '12,346', 'yes', 'x')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3f}"
+    return str(value)
+
+
+def best(metric: str, values: Mapping[str, float | None]) -> str | None:
+    """Name of whoever is best by a metric; None where nobody has it.
+
+    >>> two = {"a": 1.4, "b": 0.9}
+    >>> best("auc", two), best("log_loss", two), best("total_ratio", two)
+    ('a', 'b', 'b')
+    """
+    known = {name: value for name, value in values.items() if value is not None}
+    if not known:
+        return None
+    more = METRICS[metric][1]
+    if more is None:
+        return min(known, key=lambda name: abs(known[name] - 1.0))
+    return max(known, key=known.__getitem__) if more else min(known, key=known.__getitem__)
+
+
+def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of a task: a table of all entrants, charts, changes."""
+    everybody = {**figures["models"], **figures["baselines"]}
+    metrics = [name for name in METRICS if any(found.get(name) is not None for found in everybody.values())]
+    shares = figures.get("shares", {})  # who was asked of few examples has other figures: not comparable
+    rivals = {name: found for name, found in everybody.items() if shares.get(name, 1.0) == 1.0}
+    winners = {metric: best(metric, {name: found.get(metric) for name, found in rivals.items()}) for metric in metrics}
+    champion, others = figures["champion"], figures.get("judged")
+    rows = [
+        {
+            "name": name,
+            "kind": "champion" if name == champion else "baseline" if name in figures["baselines"] else "entrant",
+            "cells": [(found.get(metric), winners[metric] == name) for metric in metrics],
+            "share": shares.get(name, 1.0),
+            "took": None if found.get("microseconds_per_example") is None else round(found["microseconds_per_example"]),
+        }
+        for name, found in everybody.items()
+    ]
+    rows.sort(key=lambda row: ("champion", "entrant", "baseline").index(row["kind"]))
+    months = {name: {month: value for month, value in some.items() if value is not None}
+              for name, some in figures.get("by_month", {}).items()}  # fmt: skip
+    return {
+        "name": task, "meaning": MEANING.get(task, ""), "examples": figures["examples"],
+        "positives": figures.get("positives"), "champion": champion, "verdict": verdict(figures),
+        "metrics": [METRICS[metric][0] for metric in metrics], "rows": rows,
+        "binary": "log_loss" in metrics, "others": others.get("others", "") if isinstance(others, dict) else "",
+        "months": charts.months(_shown(months, champion, figures["baselines"])) if _several(months) else "",
+        "reliability": charts.reliability(figures["reliability"]) if figures.get("reliability") else "",
+        "importance": charts.bars(figures["importance"], "spread of the log odds") if figures.get("importance") else "",
+        "changes": figures.get("changes", [])[-CHANGES:],
+        "drift": figures.get("drift", {}),
+        "by_delay": figures.get("by_delay", []),
+    }  # fmt: skip
+
+
+def _several(months: Mapping[str, Mapping[str, float]]) -> bool:
+    return max((len(some) for some in months.values()), default=0) >= 2
+
+
+def _shown(
+    months: Mapping[str, Mapping[str, float]], champion: str, baselines: Mapping[str, Any]
+) -> dict[str, Mapping[str, float]]:
+    """Champion first, then the entrants, then baselines: colours go by this order, and there are not many."""
+    ranked = sorted(months, key=lambda name: (name != champion, name in baselines))
+    return {name: months[name] for name in ranked[: charts.COLOURS] if months[name]}
+
+
+def verdict(figures: Mapping[str, Any]) -> str:
+    """Say whether the champion beats the best trivial answer, on what the task is ranked by."""
+    champion = figures["models"].get(figures["champion"]) or figures["baselines"].get(figures["champion"], {})
+    metric = next((name for name in ("log_loss", "mae", "auc") if champion.get(name) is not None), None)
+    baselines = {name: found.get(metric) for name, found in figures["baselines"].items()} if metric else {}
+    rival = best(metric, baselines) if metric else None
+    if metric is None or rival is None:
+        return "Nothing to compare yet."
+    name, more = METRICS[metric]
+    mine, theirs = champion[metric], baselines[rival]
+    ahead = mine > theirs if more else mine < theirs
+    words = "beats" if ahead else "does not beat"
+    return f"{figures['champion']} {words} the best trivial answer ({rival}): {name} {mine:.4f} against {theirs:.4f}."
+
+
+def rows_of(found: Mapping[str, Mapping[str, Any]], by: str, most: int) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """Return the largest by one figure."""
+    return sorted(found.items(), key=lambda item: (-(item[1].get(by) or 0.0), item[0]))[:most]

@@ -1,0 +1,185 @@
+"""Requests of operators: done once, at their place, with a reason; versions that serve again to the bit."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.care import KEPT, REMEMBERED, Care, Kept
+from models.customers.features import NATURAL
+from models.league.fallback import persistence
+from models.league.snapshot import freeze, thaw
+from models.learning import Learning
+from models.policy import Policy
+from schemas.requests import DONE, OPERATOR, Request
+from schemas.serving import encode_model
+
+KEY = b"a key of these tests"
+
+
+def rows(seed, count, task):
+    draw = np.random.default_rng(seed)
+    for n in range(count):
+        x = np.abs(draw.normal(size=len(NATURAL))).astype("<f2")
+        y = float(draw.random() < 1 / (1 + np.exp(1.0 - 2.0 * x[0]))) * (1.0 if task != "value" else float(10 * x[1]))
+        yield {"at": 1e9 + n, "x": x.tobytes(), "y": y, "served": 0.5}
+
+
+def taught(count=400, seed=1, name=""):
+    learning = Learning(Policy(), name=name)
+    feed(learning, seed, count)
+    return learning
+
+
+def feed(learning, seed, count):
+    for task in ("churn", "value"):
+        some = list(rows(seed, count, task))
+        for begin in range(0, count, 25):
+            learning.take(task, some[begin : begin + 25])
+
+
+def ask(learning, id_, what, task, **more):
+    learning.take(OPERATOR, [{"id": id_, "what": what, "task": task} | more])
+    return learning.care.asked[id_]
+
+
+def serving(learning, task="churn"):
+    return encode_model(getattr(learning.serving(), task))
+
+
+def test_who_is_promoted_serves_under_a_new_version_and_the_reason_stands():
+    learning = taught()
+    before = learning.serving().churn
+    assert ask(learning, "a1", "promote", "churn", model="dynamic", why="the other one is odd") == DONE
+    after = learning.serving().churn
+    assert (learning.champion("churn"), after.version) == ("dynamic", f"{learning.leagues['churn'].examples}.1")
+    assert after.version != before.version  # scorers compare versions: without a new one they would not look
+    change = learning.report()["tasks"]["churn"]["changes"][-1]
+    assert (change["what"], change["model"], change["before"]) == ("promotion", "dynamic", "mixture")
+    assert change["reason"] == "asked for by operator (a1): the other one is odd"
+
+
+def test_a_request_that_comes_twice_is_done_once():
+    learning = taught()
+    ask(learning, "a1", "promote", "churn", model="dynamic")
+    ask(learning, "a2", "promote", "churn", model="logistic")
+    ask(learning, "a1", "promote", "churn", model="dynamic")
+    assert learning.champion("churn") == "logistic"
+    changes = learning.report()["tasks"]["churn"]["changes"]
+    assert sum("operator" in change["reason"] for change in changes) == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "task", "more", "words"),
+    [
+        ("promote", "churn", {"model": "oracle"}, "oracle cannot serve churn"),
+        ("promote", "churn", {"model": "net"}, "net cannot serve churn"),
+        ("promote", "churn", {"model": "mixture"}, "mixture serves churn already"),
+        ("promote", "churn", {}, "serves churn already"),
+        ("promote", "weather", {"model": "dynamic"}, "there is no league weather"),
+        ("promote", "value", {"model": "running_mean"}, "running_mean cannot serve value"),
+        ("promote", "purchases", {"model": "bg_nbd"}, "one model that can serve"),
+        ("rollback", "churn", {"version": "99999"}, "no version 99999"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words_and_changes_nothing(what, task, more, words):
+    learning = taught()
+    before = msgspec.json.encode([serving(learning, name) for name in ("churn", "value")])
+    changes = learning.report()["tasks"]["churn"]["changes"]
+    assert words in ask(learning, "a1", what, task, **more)
+    assert msgspec.json.encode([serving(learning, name) for name in ("churn", "value")]) == before
+    assert learning.report()["tasks"]["churn"]["changes"] == changes
+
+
+def test_an_earlier_version_serves_again_to_the_bit_until_it_is_released():
+    learning = taught(120)
+    wanted = serving(learning)
+    version = learning.care.kept["churn"][-1].version
+    learning._keep("churn")
+    version = learning.care.kept["churn"][-1].version
+    feed(learning, 2, 50)
+    assert serving(learning) != wanted
+    assert ask(learning, "a1", "rollback", "churn", version=version) == DONE
+    assert serving(learning) == wanted
+    feed(learning, 3, 300)  # the league learns on, and many versions are kept after it
+    assert serving(learning) == wanted
+    assert learning.leagues["churn"].examples == 470
+    assert learning.report()["tasks"]["churn"]["rolled_back_to"] == version
+    assert ask(learning, "a2", "rollback", "churn", version=version) == f"version {version} of churn serves already"
+    assert ask(learning, "a3", "promote", "churn") == DONE
+    assert serving(learning) != wanted
+    whats = [change["what"] for change in learning.report()["tasks"]["churn"]["changes"] if change["what"] != "drift"]
+    assert whats[-2:] == ["rollback", "release"]
+
+
+def test_a_promotion_of_an_amount_serves_and_is_noted():
+    learning = taught()
+    before = learning.champion("value")
+    other = "persistence" if before == "log_linear" else "log_linear"
+    assert ask(learning, "a1", "promote", "value", model=other, why="x") == DONE
+    assert learning.champion("value") == other
+    assert learning.serving().value.version.startswith(other)
+    change = learning.report()["tasks"]["value"]["changes"][-1]
+    assert (change["model"], change["before"]) == (other, before)
+    assert change["reason"] == "asked for by operator (a1): x"
+
+
+def test_a_learner_trained_anew_has_versions_of_its_own():
+    first, anew = taught(120), taught(120, name="r1")
+    assert serving(first) != serving(anew)
+    assert anew.serving().churn.version == f"{first.serving().churn.version}@r1"
+    assert [one.version for one in anew.care.kept["churn"]] == [f"{one.version}@r1" for one in first.care.kept["churn"]]
+
+
+def test_a_restored_learner_has_the_same_versions_requests_and_future():
+    learning = taught(150, name="r1")
+    learning._keep("churn")
+    ask(learning, "a1", "rollback", "churn", version=learning.care.kept["churn"][0].version)
+    ask(learning, "a2", "promote", "value", model="log_linear")
+    restored = Learning(Policy())
+    parts = {name: thaw(freeze(body, KEY), KEY) for name, body in learning.parts().items()}
+    restored.restore(thaw(freeze(learning.state(), KEY), KEY), parts)
+    for one in (learning, restored):
+        assert ask(one, "a1", "promote", "churn", model="dynamic") == DONE  # known: not done again
+        feed(one, 5, 60)
+        ask(one, "a3", "promote", "churn")
+    assert msgspec.json.encode(restored.serving()) == msgspec.json.encode(learning.serving())
+    assert restored.care == learning.care
+    assert restored.report()["tasks"]["churn"] == learning.report()["tasks"]["churn"]
+
+
+def test_a_new_version_is_kept_where_the_champion_has_changed():
+    learning = taught(300)
+    kept = [one.version for one in learning.care.kept["churn"]]
+    ask(learning, "a1", "promote", "churn", model="dynamic")
+    assert learning.care.kept["churn"][-1].champion == "mixture"
+    feed(learning, 2, 25)
+    assert learning.care.kept["churn"][-1].champion == "dynamic"
+    assert len(kept) < 12
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("khr"), st.integers(0, 40)), max_size=120))
+def test_what_is_kept_is_bounded_and_what_serves_is_never_dropped(steps):
+    care, league = Care(), Learning(Policy()).leagues["churn"]
+    for number, (kind, version) in enumerate(steps):
+        if kind == "k":
+            name = str(number * 100 + version)
+            care.keep("churn", persistence("churn", NATURAL[0], NATURAL), Kept(name, "c", number, 0.0))
+        elif kind == "h" and care.kept.get("churn"):
+            chosen = care.kept["churn"][version % len(care.kept["churn"])].version
+            if care.held.get("churn") != chosen:
+                care.hold("churn", chosen, league, "x")
+        else:
+            care.release("churn", league, "x")
+        care.answer(f"{number}", "done")
+        assert len(care.kept.get("churn", ())) <= KEPT
+        assert len(care.bodies) == len(care.kept.get("churn", ()))
+        assert (care.serving("churn") is None) == ("churn" not in care.held)
+    assert len(care.asked) <= REMEMBERED
+
+
+def test_requests_read_as_they_are_written():
+    request = Request("a", "rollback", "churn", "", "120", "odd")
+    assert msgspec.json.decode(msgspec.json.encode(request), type=Request) == request

@@ -1,0 +1,118 @@
+"""The page of a report: whole, for itself, and nothing in it is anybody's markup but ours."""
+
+import copy
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from models.policy import Policy
+from models.shard import Shop
+from streams.backtest import backtest
+from streams.page import charts, page
+from streams.page.figures import verdict
+from streams.replay.simulated import Simulation
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags that are open, attributes, texts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.words, self.attributes = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def report():
+    shop = Shop(Policy(window_days=20.0, draw_days=7.0, lateness=0.0))
+    found = backtest(Simulation(150, 2_500, seed=3, days=120).events(), shop).report()
+    return msgspec.json.decode(msgspec.json.encode(found))  # as from a file
+
+
+def test_the_page_is_whole_and_needs_nothing_else(report):
+    text = page(report, "a shop")
+    found = Page(text)
+    assert not {"script", "link", "img", "iframe"} & set(found.tags)
+    links = [value for name, value in found.attributes if name in ("href", "src", "xlink:href", "action")]
+    assert all(link.startswith("#") for link in links)
+    assert not re.search(r"url\(|@import|https?://", text)
+    ids = {value for name, value in found.attributes if name == "id"}
+    assert {link[1:] for link in links} <= ids
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ET.fromstring(svg)  # noqa: S314 - our own
+
+
+def test_every_task_stands_beside_its_baselines(report):
+    words = " ".join(Page(page(report, "a shop")).words)
+    for task, figures in report["tasks"].items():
+        if figures["examples"]:
+            assert task in words
+            for name in (*figures["models"], *figures["baselines"]):
+                assert name in words, (task, name)
+    for name in report["segments"]["sizes"]:
+        assert name in words
+    assert f"{report['events']['read']:,}" in words
+    churn = report["tasks"]["churn"]
+    assert f"{churn['models'][churn['champion']]['auc']:.3f}" in words
+
+
+def test_what_came_from_outside_is_text(report):
+    hostile = "<script>alert(1)</script>\"'&"
+    changed = copy.deepcopy(report)
+    changed["campaigns"] = {
+        hostile: {"triggers": 3, "suppressed": {hostile: 2}, "uplift": 0.1, "uplift_interval": [0, 1]}
+    }
+    changed["segments"]["sizes"] = {hostile: 4}
+    changed["tasks"]["churn"]["importance"] = {hostile: 0.5}
+    changed["tasks"]["churn"]["by_month"] = {hostile: {"2026-01": 0.5, "2026-02": 0.6}}
+    changed["sales"] = {hostile: report["sales"]["all"]}
+    found = Page(page(changed, hostile))
+    assert "script" not in found.tags
+    assert hostile in " ".join(found.words)
+
+
+def test_a_report_of_nothing_is_a_page_too():
+    found = Page(page(backtest(iter(()), Shop(Policy())).report(), "nothing"))
+    assert "nothing can be judged" in " ".join(found.words)
+
+
+def test_the_verdict_says_it_where_a_baseline_wins():
+    figures = {
+        "champion": "a", "models": {"a": {"log_loss": 0.5, "auc": 0.9}}, "baselines": {"b": {"log_loss": 0.4}, "c": {"log_loss": 0.6}}
+    }  # fmt: skip
+    assert verdict(figures) == "a does not beat the best trivial answer (b): log loss 0.5000 against 0.4000."
+    figures["models"]["a"]["log_loss"] = 0.3
+    assert verdict(figures).startswith("a beats")
+    assert verdict(figures | {"baselines": {}}) == "Nothing to compare yet."
+
+
+def test_points_stand_where_their_numbers_say():
+    frame = charts.Frame((0.0, 10.0), (0.0, 1.0))
+    left, bottom = frame.at(0.0, 0.0)
+    right, top = frame.at(10.0, 1.0)
+    assert (left, right) == (charts.LEFT, charts.WIDTH - charts.RIGHT)
+    assert (top, bottom) == (charts.TOP, charts.HEIGHT - charts.BOTTOM)
+    assert frame.at(5.0, 0.5) == ((left + right) / 2, (top + bottom) / 2)

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
 from models.lifetimes.serve import score_lifetimes
@@ -16,10 +18,42 @@ TOPS = 2
 _UNIT = 10_000  # explanations have four decimals
 
 
+class Prepared(Struct):
+    """A linear model's numbers as arrays."""
+
+    mean: Array
+    scale: Array
+    weights: Array
+    keys: NDArray[np.int64]
+    key_mean: Array
+    key_scale: Array
+    key_weights: Array
+    key_present: Array
+
+    def place(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where keys are, or would be."""
+        return np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+
+
+@lru_cache(maxsize=64)
+def prepared(model: LinearModel) -> Prepared:
+    """Arrays of a model, made once."""
+    return Prepared(
+        mean=np.array(model.mean),
+        scale=np.array(model.scale),
+        weights=np.array(model.weights),
+        keys=np.array(model.keys, dtype=np.int64),
+        key_mean=np.array(model.key_mean),
+        key_scale=np.array(model.key_scale),
+        key_weights=np.array(model.key_weights),
+        key_present=np.array(model.key_present),
+    )
+
+
 def score_matrix(model: LinearModel | LifetimeModel, x: NDArray[Any]) -> tuple[Array, Array]:
     """Linear predictors and what each feature adds to them.
 
-    Columns are added up one by one, in the model's order. A matrix product would change its last
+    Columns are added up one by one, in the model's order. A matrix product, or `sum`, would change its last
     bits with the number of rows, and with it every comparison of two runs.
 
     Parameters
@@ -45,15 +79,13 @@ def score_matrix(model: LinearModel | LifetimeModel, x: NDArray[Any]) -> tuple[A
         raise ValueError(f"{model.task}: shape {x.shape} does not fit {len(model.features)} features")
     if isinstance(model, LifetimeModel):
         return score_lifetimes(model, x)
-    columns = np.ascontiguousarray(x.T, dtype=np.float64)
-    parts = np.empty_like(columns)
-    z = np.full(x.shape[0], model.intercept)
+    ready = prepared(model)
     with np.errstate(over="ignore"):  # an overflow is clipped like any large value
-        for j, column in enumerate(columns):
-            scaled = np.clip((column - model.mean[j]) / model.scale[j], -model.clip, model.clip)
-            np.multiply(scaled, model.weights[j], out=parts[j])
-            z += parts[j]
-    return z, np.ascontiguousarray(parts.T)
+        scaled = (x - ready.mean) / ready.scale
+    parts = np.minimum(np.maximum(scaled, -model.clip), model.clip) * ready.weights
+    sums = np.empty((len(x), len(ready.weights) + 1))
+    sums[:, 0], sums[:, 1:] = model.intercept, parts
+    return np.add.accumulate(sums, axis=1)[:, -1], parts
 
 
 def score_pairs(
@@ -75,19 +107,24 @@ def score_pairs(
     contributions
         What each attribute adds. One without a weight of its own is among its kind's rare values.
     """
-    wanted, known = np.array(keys, dtype=np.int64), np.array(model.keys, dtype=np.int64)
+    ready = prepared(model)
+    rows, wanted = np.asarray(rows, dtype=np.int64), np.asarray(keys, dtype=np.int64)
     contributions = np.zeros(len(wanted))
-    if len(known) and len(wanted):
-        for asked in (wanted, np.where(np.isin(wanted, known), -1, wanted & KIND)):
-            place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-            found = np.flatnonzero(known[place] == asked)
-            if asked is not wanted:  # several rare values of a kind count once
-                found = found[np.unique(np.array(rows)[found] * (KIND + 1) + asked[found], return_index=True)[1]]
-            at = place[found]
-            mean, scale = np.array(model.key_mean)[at], np.array(model.key_scale)[at]
-            scaled = np.clip((np.array(values)[found] - mean) / scale, -model.clip, model.clip)
-            contributions[found] += np.array(model.key_present)[at] + np.array(model.key_weights)[at] * scaled
-    sums = np.bincount(np.array(rows, dtype=np.int64), weights=contributions, minlength=count)
+    if len(ready.keys) and len(wanted):
+        place = ready.place(wanted)
+        there = ready.keys[place] == wanted
+        rare = np.where(there, -1, wanted & KIND)
+        place = np.where(there, place, ready.place(rare))
+        found = np.flatnonzero(ready.keys[place] == np.where(there, wanted, rare))
+        again = found[~there[found]]
+        if len(again) > 1:  # several rare values of a kind count once
+            once = again[np.unique(rows[again] * (KIND + 1) + rare[again], return_index=True)[1]]
+            found = np.concatenate([found[there[found]], once])
+        at = place[found]
+        scaled = (np.asarray(values)[found] - ready.key_mean[at]) / ready.key_scale[at]
+        scaled = np.minimum(np.maximum(scaled, -model.clip), model.clip)
+        contributions[found] = ready.key_present[at] + ready.key_weights[at] * scaled
+    sums = np.bincount(rows, weights=contributions, minlength=count)
     return sums.astype(np.float64), contributions
 
 

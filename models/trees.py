@@ -18,6 +18,8 @@ from schemas.serving import KIND, OFFER, ONE_HOT, TreesModel
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
+FEW: Final = 8
+"""Rows up to which all trees are looked up at once, in the same order."""
 MISSING: Final = -1e6
 """Of an attribute's value: below every other."""
 
@@ -34,6 +36,9 @@ class Prepared(Struct):
     values: tuple[Places, Places]
     known: Places
     offers: Places
+    blank: Array
+    usual: Array
+    base: float
 
 
 @lru_cache(maxsize=32)
@@ -66,6 +71,9 @@ def prepared(model: TreesModel) -> Prepared:
         values=_by_key(keys[~flags], places[~flags]),
         known=np.array(model.known, dtype=np.int64),
         offers=places[(keys & OFFER) > 0],
+        blank=np.where(flags, 0.0, MISSING),
+        usual=np.array(model.usual),
+        base=model.offset + model.slope * (model.intercept + float(means[0].sum())),
     )
 
 
@@ -83,17 +91,26 @@ def columns_of(
     offer at all.
     """
     ready = prepared(model)
-    blank = [0.0 if flag else MISSING for flag in model.flags]
-    matrix = np.concatenate([x, np.broadcast_to(blank, (len(x), len(blank)))], axis=1)
+    width = len(model.features)
+    matrix = np.empty((len(x), width + len(ready.blank)))
+    matrix[:, :width], matrix[:, width:] = x, ready.blank
     if without is not None and len(without) and len(ready.offers):
-        matrix[without[:, None], ready.offers] = np.array(model.usual)[ready.offers - len(model.features)]
-    rare = (keys & ONE_HOT > 0) & ~np.isin(keys, ready.known)
+        matrix[without[:, None], ready.offers] = ready.usual[ready.offers - width]
+    rare = (keys & ONE_HOT > 0) & ~_among(keys, ready.known)
     asked = np.where(rare, keys & KIND, keys)
     filled = np.stack([_looked_up(asked, *ready.flags), _looked_up(asked, *ready.values)])
     for place, told in zip(filled, (np.ones(len(keys)), values), strict=True):
         there = place >= 0
         matrix[rows[there], place[there]] = told[there]
     return matrix, filled
+
+
+def _among(keys: Places, known: Places) -> NDArray[np.bool_]:
+    """Whether each key is among those known, which ascend."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=bool)
+    there: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+    return there
 
 
 def _looked_up(asked: Places, keys: Places, places: Places) -> Places:
@@ -111,13 +128,16 @@ def score_trees(model: TreesModel, matrix: Array) -> tuple[Array, Array]:
     for level in range(model.depth):
         leaf = 2 * leaf + above[level :: model.depth]
     leaf += np.arange(len(leaf))[:, None] * ready.leaves.shape[1]
-    parts = np.zeros(matrix.shape)
-    for one in leaf:  # tree by tree: what a leaf adds to each column
-        parts += ready.steps.take(one, axis=0)
+    if len(leaf) > 0 and len(matrix) <= FEW:
+        parts = np.add.accumulate(ready.steps[leaf], axis=0)[-1]
+    else:
+        parts = np.zeros(matrix.shape)
+        for one in leaf:  # tree by tree: what a leaf adds to each column
+            parts += ready.steps.take(one, axis=0)
     z = model.intercept + ready.leaves.ravel().take(leaf).sum(axis=0)
     return model.offset + model.slope * z, model.slope * parts
 
 
 def base_of(model: TreesModel) -> float:
     """Return the linear predictor of the average training example: where contributions start."""
-    return model.offset + model.slope * (model.intercept + float(prepared(model).means[0].sum()))
+    return prepared(model).base

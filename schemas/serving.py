@@ -19,7 +19,7 @@ Link = Literal["logit", "log1p"]
 """`logit`: the prediction is a probability. `log1p`: it is `expm1(z)`, an amount within [0, cap]."""
 
 
-class LinearModel(Struct, frozen=True, kw_only=True):
+class LinearModel(Struct, frozen=True, kw_only=True, cache_hash=True):
     """A scaled linear model: `z = intercept + sum(weights * clip((x - mean) / scale))`.
 
     `features` is the order of columns; `mean`, `scale` and `weights` follow it. `clip` bounds the
@@ -91,7 +91,7 @@ class LifetimeModel(Struct, frozen=True, kw_only=True):
             raise ValueError(f"{self.task}: every number of a serving model must be finite")
 
 
-class TreesModel(Struct, frozen=True, kw_only=True):
+class TreesModel(Struct, frozen=True, kw_only=True, cache_hash=True):
     """Oblivious trees, each asking `depth` questions: is this column's value above this threshold.
 
     Columns are `features` and then `keys`, of which those with a flag say whether the attribute is

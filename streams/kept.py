@@ -1,5 +1,6 @@
 """States of a shard's customers in memory, from one chunk to the next."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -19,7 +20,7 @@ class Kept:
 
     def __init__(self, most: int = MOST) -> None:
         self.most = most
-        self._states: dict[str, Remembered] = {}
+        self._states: OrderedDict[str, Remembered] = OrderedDict()
 
     def __contains__(self, customer: object) -> bool:
         return customer in self._states
@@ -43,5 +44,5 @@ class Kept:
             states.pop(customer, None)
             if remembered is not None:
                 states[customer] = remembered
-        for customer in list(states)[: max(len(states) - self.most, 0)]:
-            del states[customer]
+        while len(states) > self.most:
+            states.popitem(last=False)

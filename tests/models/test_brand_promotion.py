@@ -12,6 +12,7 @@ from models.brand.book import BrandBook
 from models.brand.choice import OTHER
 from models.brand.promotion import MAX_OPEN, Promotions, Went
 from models.brand.taste import tell
+from models.receipt import read
 from schemas.codec import decode
 
 SALES = st.lists(
@@ -86,7 +87,7 @@ def test_a_brand_that_wins_by_its_promotions_is_told_from_one_that_does_not():
             }  # fmt: skip
             number += 1
             event = decode("transactions", msgspec.json.encode(body))
-            for row in tell(event, tastes[event.customer_id], float(number), day):
+            for row in tell(read(event), tastes[event.customer_id], float(number), day):
                 book.bought(row)
         book.close(day)
     report = book.report()

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from models.learning import Learning
 from models.market.tell import tell
 from models.policy import Policy
+from models.receipt import read
 from schemas.events import Customer, Purchase
 from schemas.state import CustomerState
 from streams import quality, quality_market
@@ -23,7 +24,7 @@ def year():
         if isinstance(event, Customer):
             states[event.customer_id] = CustomerState(seen_at=0.0)
         else:
-            learning.market.take(tell(event, states.get(event.customer_id), learning.policy))
+            learning.market.take(tell(read(event), states.get(event.customer_id), learning.policy))
     return learning, events
 
 

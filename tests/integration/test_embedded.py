@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import kafka
+import pytest
 import redis
 
 from streams.embedded import services as start
+from streams.embedded.kafka import Node, _settings
 
 
 def listens(address):
@@ -62,6 +64,17 @@ with services(broker="127.0.0.1:1" if sys.argv[1] == "redis" else None, quiet=Tr
     print(s.redis, s.broker, flush=True)
     time.sleep(300)
 """
+
+
+@pytest.mark.parametrize(("brokers", "replicas", "in_sync"), [(1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 3, 2)])
+def test_a_cluster_keeps_what_is_acknowledged_on_two_brokers_where_one_may_go(brokers, replicas, in_sync):
+    nodes = [Node(number, 9_000 + number, 9_100 + number, 9_200 + number) for number in range(1, brokers + 1)]
+    told = [_settings(Path("data"), node, nodes) for node in nodes]
+    assert [one["node.id"] for one in told] == list(range(1, brokers + 1))
+    assert len({one["controller.quorum.voters"] for one in told}) == 1
+    assert told[0]["controller.quorum.voters"].count("@") == brokers
+    assert {(one["default.replication.factor"], one["min.insync.replicas"]) for one in told} == {(replicas, in_sync)}
+    assert told[-1]["advertised.listeners"] == f"PLAINTEXT://127.0.0.1:{9_200 + brokers}"
 
 
 def test_a_killed_parent_leaves_nothing_behind(tmp_path):

@@ -1,9 +1,10 @@
 """From what entrants compile to what serves: slots to keys of attributes, calibration, mixture."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from models.league.kalman import Kalman
 from models.league.vocabulary import Vocabulary
@@ -78,13 +79,51 @@ def mixed(
     linear = {name: model for name, model in members.items() if isinstance(model, LinearModel)}
     trees = {name: model for name, model in members.items() if isinstance(model, TreesModel)}
     lifetimes = {name: model for name, model in members.items() if isinstance(model, LifetimeModel)}
+    joined = _joined([(weights[name], model) for name, model in linear.items()])
     return MixtureModel(
         task=task,
         version=version,
         features=tuple(names),
         intercept=float(mixture.weights[0]) + math.fsum(weights[name] * z for name, z in cold.items()),
-        weights=tuple(weights[name] for name in (*linear, *trees, *lifetimes)),
-        linear=tuple(linear.values()),
+        weights=(*(weight for weight, _ in joined), *(weights[name] for name in (*trees, *lifetimes))),
+        linear=tuple(model for _, model in joined),
         trees=tuple(trees.values()),
         lifetimes=tuple(lifetimes.values()),
+    )
+
+
+def _joined(members: Sequence[tuple[float, LinearModel]]) -> list[tuple[float, LinearModel]]:
+    """Weighted sums of linear models that scale alike, each as one model of weight 1: it costs as much as one."""
+    groups: list[list[tuple[float, LinearModel]]] = []
+    for weight, model in members:
+        for group in groups:
+            if _scale_alike(group[0][1], model):
+                group.append((weight, model))
+                break
+        else:
+            groups.append([(weight, model)])
+    return [group[0] if len(group) == 1 else (1.0, _sum(group)) for group in groups]
+
+
+def _scale_alike(one: LinearModel, other: LinearModel) -> bool:
+    """Whether two models see the same numbers, but for rounding."""
+    if (one.features, one.keys, one.clip) != (other.features, other.keys, other.clip):
+        return False
+    mine, others = (np.array((*m.mean, *m.scale, *m.key_mean, *m.key_scale)) for m in (one, other))
+    return bool(np.allclose(mine, others, rtol=1e-9, atol=1e-12))
+
+
+def _sum(group: Sequence[tuple[float, LinearModel]]) -> LinearModel:
+    def added(numbers: Callable[[LinearModel], Sequence[float]]) -> tuple[float, ...]:
+        columns = zip(*([weight * one for one in numbers(model)] for weight, model in group), strict=True)
+        return tuple(map(math.fsum, columns))
+
+    intercept, usual_offer = added(lambda model: (model.intercept, model.usual_offer))
+    return msgspec.structs.replace(
+        group[0][1],
+        intercept=intercept,
+        usual_offer=usual_offer,
+        weights=added(lambda model: model.weights),
+        key_weights=added(lambda model: model.key_weights),
+        key_present=added(lambda model: model.key_present),
     )

@@ -92,6 +92,12 @@ def test_what_is_served_is_what_the_league_says(taught, name):
         assert predict(model, z) == pytest.approx(expected, abs=1e-9)
 
 
+def test_members_that_scale_alike_cost_as_much_as_one(taught):
+    taught.champion_name = MIXTURE
+    model = taught.compiled(NATURAL)
+    assert len({one.clip for one in model.linear}) == len(model.linear) < len(MIXED) - len(model.trees)
+
+
 @pytest.mark.parametrize("name", [*MIXED, MIXTURE])
 def test_reasons_add_up_to_the_score(taught, name):
     taught.champion_name = name

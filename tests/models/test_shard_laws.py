@@ -334,3 +334,115 @@ def test_a_chunk_goes_with_its_last_reference():
     finally:
         gc.enable()
     assert found < 100  # asyncio's own
+
+
+# No leak: what comes later changes no decision, and how topics arrive against each other changes no example.
+
+
+async def decided(events):
+    """What was asked at each decision, in order, and the score that its example says was served."""
+    ledger, opened, served = MemoryLedger(), [], {}
+    shard = Shard(await ledger.take(0), ledger, SHOP, 4)
+    shard.receive(arrivals(events))
+    while done := await shard.step(lambda _topic: True, MODELS, float("-inf")):
+        opened += done[0].opened
+    for entry in await ledger.outbox(0, 100_000):
+        if entry.record.topic == "examples":
+            task, rows = read_examples(entry.record.value)
+            for row in rows:
+                if "served" in row:
+                    key = (task, row["at"], row["x"], row["a"])
+                    served.setdefault(key, []).append(row["served"])
+    return opened, {key: sorted(scores) for key, scores in served.items()}
+
+
+def made_later(events, cut, shift, extra):
+    """Other events after the cut: each dropped, moved, or of another customer; and some that are new."""
+    found = []
+    for number, event in enumerate(events[cut:]):
+        moved = extra[number % len(extra)]
+        if moved == 0 or event is None:
+            continue
+        at = event.occurred_at + timedelta(hours=shift)
+        changed = {"occurred_at": at, "event_id": f"l{number}"}
+        if getattr(event, "customer_id", None) is not None and moved == 2:
+            changed["customer_id"] = "d"
+        found.append(msgspec.structs.replace(event, **changed))
+    return found
+
+
+def until(events, cut):
+    """Up to a cut, and after it only what happened later than all before: the premise of the law."""
+    newest = max((event.occurred_at for event in events[:cut] if event is not None), default=START)
+    return newest, lambda some: [event for event in some if event is not None and event.occurred_at > newest]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    histories(), st.integers(1, 39), st.sampled_from([0, 1, 24, 400]), st.lists(st.integers(0, 2), min_size=1, max_size=5)
+)  # fmt: skip
+def test_what_comes_later_changes_no_decision(events, cut, shift, extra):
+    newest, only_later = until(events, cut)
+    common = {"currency": "GBP", "channel": "web", "lines": (Line(product_id="p", quantity=1, unit_price=9.5),)}
+    ends = [  # so far ahead that every outcome has matured
+        Purchase(event_id=f"end{n}", customer_id="z", occurred_at=newest + timedelta(days=99 + n), **common)
+        for n in range(2)
+    ]
+    before = events[:cut]
+    one = before + only_later(events[cut:]) + ends[:1]
+    other = before + sorted(only_later(made_later(events, cut, shift, extra)), key=lambda e: e.occurred_at) + ends
+    (opened, served), (opened_too, served_too) = asyncio.run(decided(one)), asyncio.run(decided(other))
+    at = newest.timestamp()
+    early, early_too = ([one for one in some if one.at <= at] for some in (opened, opened_too))
+    assert early == early_too
+    for key in served.keys() & served_too.keys():  # one that is forgotten meanwhile has none
+        if key[1] <= at:
+            assert served[key] == served_too[key]
+
+
+def test_the_law_would_see_a_leak():
+    """Features of a decision that knew the next purchase differ: the comparison is not empty."""
+    common = {"currency": "GBP", "channel": "web", "lines": (Line(product_id="p", quantity=1, unit_price=9.5),)}
+    times = [START + timedelta(days=days) for days in (0, 30, 31)]
+    events = [Purchase(event_id=f"{n}", customer_id="a", occurred_at=at, **common) for n, at in enumerate(times)]
+    opened, _ = asyncio.run(decided(events))
+    early = [one for one in opened if one.at <= times[1].timestamp()]
+    assert len(early) >= 2
+    leaked, _ = asyncio.run(decided([events[0], msgspec.structs.replace(events[1], occurred_at=START), events[2]]))
+    assert [one for one in leaked if one.at <= times[1].timestamp()] != early
+
+
+async def in_pieces(events, pieces):
+    """Records come topic by topic in pieces of any size; a topic is waited for until all of it is there."""
+    ledger = MemoryLedger()
+    shard = Shard(await ledger.take(0), ledger, SHOP, 3)
+    waiting = {topic: [] for topic in INPUT_TOPICS}
+    for record in arrivals(events):
+        waiting[record.topic].append(record)
+    turn = 0
+    while any(waiting.values()):
+        topic = INPUT_TOPICS[pieces[turn % len(pieces)] % len(INPUT_TOPICS)]
+        if not waiting[topic]:
+            topic = next(topic for topic in INPUT_TOPICS if waiting[topic])
+        size = 1 + pieces[(turn + 1) % len(pieces)]
+        shard.receive(waiting[topic][:size])
+        del waiting[topic][:size]
+        turn += 1
+        while await shard.step(lambda topic: not waiting[topic], MODELS, float("-inf")):
+            pass
+    rows = {}
+    for entry in await ledger.outbox(0, 100_000):
+        task, some = (entry.record.topic, [(entry.record.key, entry.record.value)])
+        if entry.record.topic == "examples":
+            task, some = read_examples(entry.record.value)
+        if task not in ("sales", "segments"):  # these are sums of a chunk
+            rows.setdefault(task, []).extend(some)
+    return rows, ledger.shards[0].states, ledger.scores
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories(), st.lists(st.integers(0, 9), min_size=1, max_size=12))
+def test_how_topics_arrive_against_each_other_changes_nothing(events, pieces):
+    whole, cut = asyncio.run(in_pieces(events, [0, 9])), asyncio.run(in_pieces(events, pieces))
+    for one, other, what in zip(whole, cut, ("leaves", "states", "scores"), strict=True):
+        assert one == other, what

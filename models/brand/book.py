@@ -115,7 +115,7 @@ class BrandBook:
         category.sold(brand, told.day, told.sign * units, told.sign * amount)
         if told.sign > 0:
             price, key = amount / 10_000 / units, f"{name}\x00{brand}\x00{product}"
-            low = self.prices.is_low(key, price, told.day) if product else None
+            low = self.prices.is_low(key, price, told.day, units) if product else None
             category.promotions.sold(category.name(brand), told.day, units, low)
             if low is not None:
                 sums = category.kept(brand)

@@ -125,7 +125,7 @@ def wilson(positives: float, count: int) -> tuple[float, float]:
     share, square = positives / count, Z80 * Z80 / count
     middle = (share + square / 2) / (1 + square)
     half = math.sqrt(square * share * (1 - share) + square * square / 4) / (1 + square)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)  # to the last bit
 
 
 def shift(negative: float, count: int, before: list[DaySaid]) -> str:

@@ -2,7 +2,7 @@
 
 Bounds, and what happens there: 32 categories and 24 brands each, the rest together in `other` and
 `OTHER`; a brand that becomes clearly more active than the least of those takes its place and counts from
-then on; who bought a brand before is known for 8 brands and 8 categories a customer (`models/brand/taste.py`);
+then on; who bought a brand before is known for 8 brands and 16 categories a customer (`models/brand/taste.py`);
 purchases of a customer are told apart up to 200; usual prices of 4,096 products, the least recently sold goes.
 """
 
@@ -38,9 +38,9 @@ UNNAMED: Final[Mapping[str, str]] = {}
 class BrandSums(Struct):
     """One brand in one category. Purchases, buyers and segments are of known customers; amounts of everybody.
 
-    `followed` are purchases of the category, of whatever brand, by customers once they had bought this brand,
-    and before. `low_units` of `judged_units` went below the usual price. `offered` and `chosen` are choices
-    where the brand could be had: [at its usual price, promoted or cheaper].
+    A purchase of two brands is one purchase of each. `followed` are those of all brands of the category, by customers
+    once they had bought this one, and before. `low_units` of `judged_units` went below the usual price. `offered` and
+    `chosen` are choices where the brand could be had: [at its usual price, promoted or cheaper].
     """
 
     revenue_e4: int = 0
@@ -69,7 +69,10 @@ class BrandSums(Struct):
 
 
 class CategorySums(Struct):
-    """All brands of one category. `by_count` are customers by number of purchases, `unit` what a switch weighs now."""
+    """All brands of one category. `unit` is what a switch weighs now.
+
+    `by_count` are customers by number of purchases of its brands: one of two brands counts twice, as it does there.
+    """
 
     purchases: int = 0
     buyers: int = 0
@@ -128,27 +131,28 @@ class CategorySums(Struct):
 
     def bought(self, taste: Taste, brands: Sequence[str], main: str, segment: str) -> None:
         """Count a customer's purchase of some brands; `taste` is what was known before it."""
-        for brand in dict.fromkeys(brands):
+        distinct = list(dict.fromkeys(brands))
+        for brand in distinct:
             self._make_room(brand)
         self.purchases += 1
-        count = min(taste.bought + 1, FURTHEST)
-        self.by_count[count] = self.by_count.get(count, 0) + 1
-        if taste.bought:
-            before = min(taste.bought, FURTHEST)
-            self.by_count[before] = self.by_count.get(before, 0) - 1
+        before = sum(taste.counts.values())
+        count = before + len(distinct)
+        self.by_count[min(count, FURTHEST)] = self.by_count.get(min(count, FURTHEST), 0) + 1
+        if before:
+            self.by_count[min(before, FURTHEST)] = self.by_count.get(min(before, FURTHEST), 0) - 1
         else:
             self.buyers += 1
         if segment:
             self.segments[segment] = self.segments.get(segment, 0) + 1
         for brand in {self.name(known) for known in taste.counts} - {self.name(brand) for brand in brands}:
             if brand in self.brands:
-                self.brands[brand].followed += 1
-        for brand in dict.fromkeys(brands):
+                self.brands[brand].followed += len(distinct)
+        for brand in distinct:
             sums, already = self.kept(brand), taste.counts.get(brand, 0)
             sums.purchases += 1
             sums.buyers += already == 0
             sums.repeaters += already == 1
-            sums.followed += 1 if already else taste.bought + 1
+            sums.followed += len(distinct) if already else count
             if segment:
                 sums.segments[segment] = sums.segments.get(segment, 0) + 1
         last = last_brand(taste)
@@ -181,23 +185,23 @@ class CategorySums(Struct):
 
 
 class Usual(Struct, array_like=True):
-    """One product's usual log price, from days before `day`; and the sum of log prices of that day's `n` sales."""
+    """One product's usual log price, from days before `day`; and the sum of that day's log prices over its units."""
 
     log: float | None = None
     day: int = 0
     total: float = 0.0
-    n: int = 0
+    units: float = 0.0
 
 
 class UsualPrices(Struct):
-    """The usual price of each product, as a mean of logs over days; bounded, the least recently sold goes.
+    """The usual price of each product: a mean of logs over days, each day's over units. The least recently sold goes.
 
     A day counts once it is over: a promotion must not become the usual price by being bought often on its first day.
     """
 
     kept: dict[str, Usual] = field(default_factory=dict)
 
-    def is_low(self, product: str, price: float, day: int) -> bool | None:
+    def is_low(self, product: str, price: float, day: int, units: float = 1.0) -> bool | None:
         """Whether a price lies below the usual one; learns it. None for a product not known, or without price."""
         if price <= 0.0:
             return None
@@ -206,12 +210,12 @@ class UsualPrices(Struct):
         if len(self.kept) > MAX_PRICES:
             del self.kept[next(iter(self.kept))]
         if day > usual.day:
-            mean = usual.total / usual.n
+            mean = usual.total / usual.units
             usual.log = mean if usual.log is None else usual.log + PRICE_RATE * (mean - usual.log)
-            usual.day, usual.total, usual.n = day, 0.0, 0
+            usual.day, usual.total, usual.units = day, 0.0, 0.0
         log = math.log(price)
-        usual.total += log
-        usual.n += 1
+        usual.total += log * units
+        usual.units += units
         return None if usual.log is None else log < usual.log + math.log(LOW)
 
 
@@ -230,9 +234,9 @@ def expectations(category: CategorySums, population: int) -> dict[str, Expected]
         return {}
     seen = [0.0] * (max(category.by_count) + 1)
     for count, customers in category.by_count.items():
-        seen[count] = float(customers)
+        seen[count] = float(max(customers, 0))  # beyond 8 brands a customer's count is not known exactly
     zero = 1.0 - category.buyers / max(population, category.buyers)
-    purchases = negative_binomial(category.purchases / max(population, 1), zero) or seen
+    purchases = negative_binomial(total / max(population, 1), zero) or seen
     shares = {name: sums.purchases / total for name, sums in named.items()}
     penetrations = {name: sums.buyers / category.buyers for name, sums in named.items()}
     strength = fit(shares, penetrations, purchases)

@@ -174,9 +174,13 @@ class Blend:
         self.by_pieces.learn(x, y)
 
     def moved(self, x: Saying) -> dict[str, float]:
-        """What each word adds to the log odds of negative, in the regression on words."""
+        """What each word of three letters or more adds to the log odds of negative, in the regression on words."""
         parts = len(x.pairs)
-        return {word: self.by_words.effect(word, parts) for word in dict.fromkeys(x.words) if word.isalpha()}
+        return {
+            word: self.by_words.effect(word, parts)
+            for word in dict.fromkeys(x.words)
+            if word.isalpha() and len(word) > 2
+        }
 
     def state(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,7 +1,7 @@
 """What a customer is known to like, and what one purchase adds to it.
 
-Bounds, and what happens there: 8 categories a customer, and 8 brands a category (the least counted makes
-room), the main brand of the last 16 purchases, 8 categories of one purchase (those with most lines), 50
+Bounds, and what happens there: 16 categories a customer, and 8 brands a category (the least counted makes
+room), the main brand of the last 16 purchases, 32 categories of one purchase (those with most lines), 50
 products of a category in one purchase (what is beyond is told by brand, without product).
 """
 
@@ -17,7 +17,8 @@ from schemas.state import Taste
 
 __all__ = ["UNCATEGORISED", "Told", "bought", "remember", "tell"]
 
-MAX_CATEGORIES: Final = 8
+MAX_CATEGORIES: Final = 16
+MAX_TOLD: Final = 32
 MAX_BRANDS: Final = 8
 MAX_PRODUCTS: Final = 50
 MAX_TEXT: Final = 64
@@ -61,7 +62,7 @@ def bought(receipt: Receipt) -> list[Bought]:
             groups.setdefault(category[:MAX_TEXT], []).extend(branded)
     busiest: Iterable[str] = groups
     if len(groups) > 1:
-        busiest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MAX_CATEGORIES]
+        busiest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MAX_TOLD]
     return [_of_category(name, groups[name]) for name in busiest]
 
 

@@ -22,6 +22,8 @@ SHOWN: Final = 64
 """Series shown, the newest; and products of a seller's index that are named."""
 SELLERS: Final = 16
 """Sellers shown of a category, those with most products."""
+FURTHEST: Final = math.log(10.0)
+"""A price of which ours is more than ten times, or less than a tenth, is one of another unit, or a slip."""
 LOOK_BACK: Final = 30
 """Days of our own sales that a market's volume is compared with."""
 DAYS: Final = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
@@ -89,7 +91,8 @@ class Observed(Struct):
         seen, own = self.series[series], prices.products.get(product)
         if own is None or own.late is None or seen.unit != currency or seen.value <= 0:
             return None
-        return own.late - math.log(seen.value)
+        ratio = own.late - math.log(seen.value)
+        return ratio if abs(ratio) <= FURTHEST else None
 
     def indices(
         self, prices: Prices, categories: Mapping[str, str], currency: str, today: int

@@ -1,0 +1,105 @@
+"""Market and brands in the terminal: what a person reads is what stands in the report."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from models.policy import Policy
+from models.shard import Shop
+from schemas.events import Feedback, Line, Observation, Purchase
+from streams.backtest import backtest
+from streams.summary import show
+from streams.summary_market import show_brand, show_market, show_product
+
+BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
+
+
+def events():
+    for n in range(700):
+        at, dear = BEGIN + timedelta(hours=3 * n), n % 3 == 0
+        brand = ("ash", "birch", "ash")[n % 3] if n % 7 else "birch"
+        lines = tuple(
+            Line(
+                product_id=f"{brand}-{what}", quantity=1.0 + n % 4, unit_price=2.0 + 0.5 * dear + n % 5 / 10,
+                category="tea", brand=brand,
+            )
+            for what in "xy"
+        )  # fmt: skip
+        yield Purchase(
+            event_id=f"p{n}", customer_id=f"c{n % 40}", occurred_at=at, currency="GBP", channel="web", lines=lines
+        )
+        if n % 9 == 0:
+            yield Feedback(
+                event_id=f"f{n}", customer_id=None, occurred_at=at, brand="ash", category="tea", source="reviews",
+                rating=1.0 if n % 2 else 5.0, text="late and broken" if n % 2 else "thank you",
+            )  # fmt: skip
+            yield Observation(event_id=f"o{n}", occurred_at=at, series="price:Rival:ash-x", value=2.0, unit="GBP")
+            yield Observation(event_id=f"v{n}", occurred_at=at, series="volume:tea", value=1e3, unit="GBP/week")
+
+
+@pytest.fixture(scope="module")
+def test():
+    return backtest(events(), Shop(Policy(lateness=0.0)))
+
+
+def shown(print_it, *args):
+    console = Console(file=StringIO(), width=160)
+    print_it(console, *args)
+    return console.file.getvalue()
+
+
+def test_a_category_is_read_at_a_glance(test):
+    figures = test.report()["market"]["tea"]
+    told = shown(show_market, "tea", figures)
+    rivals = figures["competitors"]
+    assert f"our prices over those of Rival: {rivals['price_index']['Rival']['index']:.1f} % of 1 products" in told
+    assert f"our share of the market: {rivals['market_share']['share']:.1%} of 1,000 GBP/week" in told
+    assert "not causal" in told
+    [line] = [line for line in told.splitlines() if " ash " in line]
+    assert f"{rivals['brands']['ash']['revenue_share']:.0%}" in line
+    assert "the next six trading days" in told
+
+
+def test_the_whole_shows_customers_and_how_they_bought(test):
+    figures = test.report()["market"]["all"]
+    told = shown(show_market, "all", figures)
+    growth = figures["growth"][max(figures["growth"])]
+    [line] = [line for line in told.splitlines() if "retained" in line and "│" in line and "month" not in line]
+    assert f"{growth['retained']}" in line
+    assert "new share" in told
+    assert "observed: price:Rival:ash-x 2.00 GBP" in told
+    assert "700 baskets of 4 products, pairs counted exactly" in told
+
+
+def test_a_product_and_a_brand_are_read_at_a_glance(test):
+    product = test.learning.market.book.product("ash-x", "GBP")
+    told = shown(show_product, "ash-x", product)
+    assert f"Rival asks 2.00 GBP, ours is {product['competitors']['Rival']['index']:.0f} % of it" in told
+    assert "ash-y" in told
+    found = test.report()["brands"]["tea:ash"]
+    told = shown(show_brand, "tea:ash", found)
+    assert f"{found['revenue_share']:.1%}" in told
+    assert f"{found['expected']['penetration']:.1%}" in told
+    assert "share of a day's units when all is bought below the usual price, against none: " in told
+    assert "leaves to: birch" in told
+    assert "words that moved it: " in told
+    as_served = {name: value for name, value in found.items() if value is not None}
+    assert shown(show_brand, "tea:ash", msgspec.json.decode(msgspec.json.encode(as_served))) == told
+
+
+def test_the_summary_has_a_section_of_each(test):
+    told = shown(show, test.report())
+    for words in ("Market: a trading day", "Brands: share of the category's revenue", "tea:birch", "sentiment"):
+        assert words in told
+
+
+def test_a_shop_without_brands_is_told_so():
+    plain = [
+        msgspec.structs.replace(event, lines=tuple(msgspec.structs.replace(line, brand=None) for line in event.lines))
+        for event in events()
+        if isinstance(event, Purchase)
+    ]
+    assert "Brands: no line" in shown(show, backtest(plain[:50], Shop(Policy(lateness=0.0))).report())

@@ -16,7 +16,7 @@ from models.customers.features import unpack
 from models.league.amounts import AmountContest
 from models.league.baselines import Persistence, RunningMean
 from models.league.contract import Learner
-from models.league.fallback import persistence
+from models.league.fallback import carrying, persistence
 from models.league.importance import importance
 from models.league.labels import LabelLeague
 from models.league.league import League, amount_league
@@ -34,17 +34,19 @@ from schemas.choice import ChoiceModel
 from schemas.commit import Opened
 from schemas.requests import DONE, OPERATOR, Request
 from schemas.segments import Segments
-from schemas.serving import ServingModel
+from schemas.serving import LifetimeModel, ServingModel
 
 Named = TypeVar("Named", ServingModel | None, Segments | None, ChoiceModel | None)
 PERSISTS: Final = "persistence"
 LAST_ORDERS: Final = "orders_90d"
 LIFETIMES: Final = "pareto_nbd"
 """The one of the buy-till-you-die models that tells what is to be expected."""
-PERSISTING: Final = {"value": LAST_WINDOW}
+PERSISTING: Final = {"value": LAST_WINDOW, "purchases": LAST_ORDERS}
 """Tasks with a contest for who serves, and what serves at first: as much as in the last window."""
 TRIVIAL: Final = frozenset({"running_mean", "persistence"})
 UNSERVED: Final = frozenset({"running_mean"})
+SERVED: Final = "served"
+"""Among the answers at a decision: what the champion of that moment said."""
 LOOKED_AT: Final = 1_000
 """Latest draws that importance is judged on."""
 TASKS: Final = ("response", "churn", "value", "segments", "sales", "market", "brand_choice", "sentiment")
@@ -233,7 +235,10 @@ class Learning:
             for one, x in zip(opened, rows, strict=True):
                 pairs = {} if task == "purchases" else unpack_pairs(one.attributes)
                 key = msgspec.structs.replace(one, task=task)
-                self.asked.setdefault(key, []).append(self.leagues[task].ask(x, pairs))
+                answers = self.leagues[task].ask(x, pairs)
+                if task in self.contests:
+                    answers[SERVED] = answers[self.champion(task)]
+                self.asked.setdefault(key, []).append(answers)
 
     def _segments(self, row: Mapping[str, Any]) -> None:
         for values in row["drawn"]:
@@ -323,13 +328,21 @@ class Learning:
         return msgspec.structs.replace(model, version=f"{model.version}@{self.name}")
 
     def _amount(self, task: str) -> ServingModel | None:
-        """Return what the champion of a task with amounts is compiled to; persistence while it is cold."""
+        """Return what the champion of a task with amounts is compiled to; persistence while it is cold.
+
+        `purchases` brings the buy-till-you-die model along: a customer's stage is read from it.
+        """
         league, name = self.leagues[task], self.champion(task)
         if name == league.champion_name:
             model = league.compiled(NAMES[task])
         else:
             model = league.entrants()[name].compiled(task, f"{name}:{league.version}", NAMES[task])
-        return model or persistence(task, PERSISTING[task], NAMES[task])
+        if model is not None:
+            return model
+        trivial = persistence(task, PERSISTING[task], NAMES[task])
+        lives = league.entrants().get(LIFETIMES) if task == "purchases" else None
+        known = lives.compiled(task, league.version, NAMES[task]) if lives is not None else None
+        return carrying(trivial, known) if isinstance(known, LifetimeModel) else trivial
 
     def champion(self, task: str) -> str:
         """Name of who serves a task."""
@@ -349,7 +362,8 @@ class Learning:
         league, asked = self.leagues[task], self._asked(msgspec.structs.replace(opened, task=task))
         judged = opened.at >= self.judge_from
         if task in self.contests:
-            asked = asked or league.ask(x, pairs)
+            said = None if asked is None else asked.pop(SERVED)
+            served, asked = said if served is None else served, asked or league.ask(x, pairs)
             self.contests[task].judge(y, {name: asked[name] for name in asked if name not in UNSERVED}, opened.at)
         league.mature(x, y, served, opened.at, asked, pairs, judged=judged, waited=waited)
 

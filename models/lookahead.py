@@ -124,7 +124,8 @@ def _asked(
     for entrant in lives.values():
         entrant.prepare(rows)
     answers = [league.ask(row, some) for row, some in zip(rows, pairs, strict=True)]
-    found = {name: np.array([answer[name] for answer in answers]) for name in (answers[0] if answers else ())}
+    everybody = set.intersection(*map(set, answers)) if answers else set()  # who sees a share answers a share
+    found = {name: np.array([answer[name] for answer in answers]) for name in sorted(everybody)}
     for name, scores in found.items():
         model = lives[name].within(stretch.days).compiled(task, "", NATURAL) if name in lives else None
         if model is None:

@@ -6,10 +6,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.customers.features import NATURAL
+from models.customers.features import NATURAL, scaled
 from models.lifetimes.predict import Customers, alive, next_purchase_days, purchases, silence_share
 from models.policy import DAY
-from schemas.serving import ServingModel
+from models.serving import predictions, score_matrix
+from schemas.serving import LifetimeModel, MixtureModel, ServingModel
 
 NEW_DAYS: Final = 30.0
 """Since the first and only purchase."""
@@ -44,20 +45,29 @@ def outlooks(
     """
     columns = np.array([[row[column] for column in _COLUMNS] for row in rows], dtype=np.float64).T
     history = Customers(columns[0], columns[1], np.maximum(columns[2], 0.0), columns[3])
-    lifetimes = getattr(model, "lifetimes", None)
-    if lifetimes is None:
+    lives = model.lifetimes[0] if isinstance(model, MixtureModel) and model.lifetimes else model
+    if not isinstance(lives, LifetimeModel):
         nothing = np.full(len(rows), np.nan)
         risk = np.where(history.recency > RISK_DAYS, UNLIKELY / 2.0, 1.0)
         return _fields(history, ended, at, risk, np.ones(len(rows)), nothing, nothing)
+    lifetimes = lives.lifetimes
+    count = purchases(lifetimes, history, lives.days) if lives is model else _counted(model, rows)
     return _fields(
         history,
         ended,
         at,
         alive(lifetimes, history),
         silence_share(lifetimes, history),
-        purchases(lifetimes, history, getattr(model, "days", 0.0)),
+        count,
         next_purchase_days(lifetimes, history),
     )
+
+
+def _counted(model: ServingModel | None, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the purchases that the linear model says which serves, whole weight, beside lifetimes."""
+    assert isinstance(model, MixtureModel)  # noqa: S101 - the caller looked
+    z, _ = score_matrix(model.linear[0], scaled(rows))
+    return np.array(predictions(model, z))
 
 
 def _fields(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.serving import LinearModel
+from schemas.serving import LifetimeModel, LinearModel, MixtureModel
 
 VERSION: Final = "persistence"
 CAP: Final = 1e7
@@ -25,4 +25,19 @@ def persistence(task: str, feature: str, names: Sequence[str]) -> LinearModel:
         intercept=0.0,
         link="log1p",
         cap=CAP,
+    )
+
+
+def carrying(served: LinearModel, lifetimes: LifetimeModel) -> MixtureModel:
+    """Return what serves with all the weight, and a buy-till-you-die model with none: others read it there."""
+    return MixtureModel(
+        task=served.task,
+        version=served.version,
+        features=served.features,
+        intercept=0.0,
+        weights=(1.0, 0.0),
+        linear=(served,),
+        lifetimes=(lifetimes,),
+        link=served.link,
+        cap=served.cap,
     )

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from models.lookahead import of_amounts, of_labels
+from models.learning import Learning
+from models.lookahead import look_ahead, of_amounts, of_labels
+from models.policy import DAY, Policy
+from schemas.state import CustomerState
 
 scores = st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.2, 0.25, 0.8, 0.9])), min_size=2, max_size=40)
 
@@ -37,6 +40,19 @@ def test_amounts_are_judged_by_the_obvious_formulas(pairs):
         assert found["total_ratio"] == pytest.approx(score.sum() / came.sum())
     if len(set(came)) > 1 and len(set(score)) > 1:
         assert found["spearman"] == pytest.approx(np.corrcoef(rankdata(came), rankdata(score))[0, 1])
+
+
+def test_who_sees_a_share_of_customers_is_left_out():
+    """Whoever comes first: a share is drawn by what is known of a customer."""
+    bought = [
+        CustomerState(seen_at=0.0, orders=n, first_purchase=n * DAY, last_purchase=99.0 * DAY) for n in range(1, 25)
+    ]
+    for start in range(len(bought)):
+        some = {f"c{n}": state for n, state in enumerate(bought[start:] + bought[:start])}
+        found = look_ahead(some, 100.0 * DAY, 90.0, Learning(Policy()), Policy()).scores["churn"]
+        assert "logistic" in found
+        assert not {"fourier", "net"} & set(found)
+        assert all(len(scores) == len(bought) for scores in found.values())
 
 
 def test_the_best_tenth_is_a_tenth_of_the_customers():

@@ -5,8 +5,10 @@ import pytest
 
 from models.customers.features import NATURAL
 from models.customers.stage import outlooks, stage
+from models.league.fallback import carrying, persistence
 from models.lifetimes.entrant import LifetimeEntrant
 from schemas.lifetimes import Lifetimes
+from schemas.serving import decode_model, encode_model
 
 SHOP = Lifetimes(version="1", family="pareto_nbd", r=1.2, alpha=40.0, s=0.6, beta=70.0, p=6.0, q=4.0, gamma=15.0)
 MODEL = LifetimeEntrant("purchases", 90.0, 0.0, SHOP).compiled("purchases", "1", NATURAL)
@@ -53,6 +55,18 @@ def test_who_buys_often_is_expected_sooner_and_the_lost_are_not_expected():
     assert often["next_purchase_at"] < seldom["next_purchase_at"]
     assert float(often["purchases"]) > float(seldom["purchases"])
     assert told(300, 20, 400)["next_purchase_at"] == ""
+
+
+def test_another_may_say_how_many_purchases_come():
+    """Where the last window's number serves, the stage is still read from lifetimes."""
+    served = carrying(persistence("purchases", "orders_90d", NATURAL), MODEL)
+    served = decode_model(encode_model(served))
+    natural = row(5, 9, 300)
+    natural[NATURAL.index("orders_90d")] = 4.0
+    other, own = (outlooks([natural], [0], [AT], model)[0] for model in (served, MODEL))
+    assert other["purchases"] == "4.00"
+    assert own["purchases"] != "4.00"
+    assert other | {"purchases": ""} == own | {"purchases": ""}
 
 
 def test_before_anything_is_fitted_there_is_a_stage_alone():

@@ -185,10 +185,8 @@ class Learning:
                 raise Refused(f"{self.champion(task)} serves {task} already")
         elif isinstance(league, LabelLeague):
             promote_labels(league, request)
-        elif request.task in self.contests:
-            self._promote_amount(request)
         else:
-            raise Refused(f"{task} has one model that can serve: {self.champion(task)}")
+            self._promote_amount(request)
         self.care.release(task, league, request.reason())
         return None
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
+from math import inf
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from models.partition import partition_of
 from models.policy import DAY
 from models.shard import Shop
 from schemas.codec import encode, key_of, topic_of
-from schemas.commit import Arrived
+from schemas.commit import Arrived, Opened
 from schemas.events import Contact, Customer, Event
 from schemas.state import decode_remembered
 from streams.ledger import Entry
@@ -34,7 +35,7 @@ _NEVER: Final = float("-inf")
 class Backtest:
     """Shards, ledger and learner of one process. Every entrant is asked at the decision, and judged on that."""
 
-    def __init__(self, shop: Shop, judge_from: float = _NEVER) -> None:
+    def __init__(self, shop: Shop, judge_from: float = _NEVER, ends: float = inf) -> None:
         self.shop = shop
         self.ledger = MemoryLedger()
         self.learning = Learning(shop.policy, judge_from)
@@ -47,6 +48,7 @@ class Backtest:
         self.triggers: list[bytes] = []
         self.closings: list[float] = []
         self.entries: list[Entry] = []
+        self.ends = ends
 
     async def run(self, events: Iterable[Event]) -> None:
         """Handle events that are in event-time order, to the end."""
@@ -107,11 +109,16 @@ class Backtest:
         done = await shard.step(lambda _topic: True, self.models, now, idle=idle, tick=tick)
         if done is None:
             return False
-        self.learning.ask(done[0].opened)
+        self.learning.ask([one for one in done[0].opened if self._matures(one)])
         entries = await self.ledger.outbox(shard.hold.partition, 10_000)
         self.entries += entries
         await self.ledger.trim(shard.hold.partition, entries)
         return True
+
+    def _matures(self, opened: Opened) -> bool:
+        """Whether an example can be learned before the end: entrants are not asked about what nobody will judge."""
+        window = 0.0 if opened.task == "response" else self.shop.policy.window_days * DAY
+        return opened.at + window <= self.ends
 
     def _learn(self) -> None:
         for entry in self.entries:
@@ -161,7 +168,7 @@ def backtest_at(events: Iterable[Event], shop: Shop, at: float, days: float) -> 
                 return
             yield event
 
-    test = Backtest(shop)
+    test = Backtest(shop, ends=at)
     asyncio.run(test.run(until()))
     asyncio.run(_advance(test, at))
     customers = {

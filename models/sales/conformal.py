@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 MISS: Final = 0.2
 """The promised share of days outside: an 80 % interval."""
-GAMMA: Final = 0.03
+GAMMA: Final = 0.015
 WINDOW: Final = 60
 COLD: Final = 20
 NARROWEST, WIDEST = 0.6, 0.01

@@ -79,7 +79,7 @@ def test_a_request_that_comes_twice_is_done_once():
         ("promote", "churn", {}, "serves churn already"),
         ("promote", "weather", {"model": "dynamic"}, "there is no league weather"),
         ("promote", "value", {"model": "running_mean"}, "running_mean cannot serve value"),
-        ("promote", "purchases", {"model": "bg_nbd"}, "one model that can serve"),
+        ("promote", "purchases", {"model": "running_mean"}, "running_mean cannot serve purchases"),
         ("rollback", "churn", {"version": "99999"}, "no version 99999"),
     ],
 )

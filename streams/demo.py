@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from streams.demo_report import build_report, places
+from streams.demo_report import build_report, learned, places
 from streams.embedded import services
 from streams.errors import Unavailable
 from streams.kafka.producer import send
-from streams.kafka.security import for_python
 from streams.kafka.topics import ensure_topics
 from streams.redis.client import reader
-from streams.redis.keys import Keys
 from streams.replay import online_retail
 from streams.settings import Settings, load_settings
 from streams.summary import show
@@ -111,7 +108,7 @@ def _replay(
         with reader(settings) as client:
             _await(lambda: _scored(client, settings, progress, scoring) >= sent, workers, logs)
             scored = time.time()
-            _await(lambda: _learned(client, settings), workers, logs)
+            _await(lambda: learned(client, settings), workers, logs)
     return scored
 
 
@@ -138,20 +135,6 @@ def _scored(client: Any, settings: Settings, progress: Progress, task: Any) -> i
     scored = sum(at.next for place in places(client, settings) for at in place.topics.values())
     progress.update(task, completed=scored)
     return scored
-
-
-def _learned(client: Any, settings: Settings) -> bool:
-    """Nothing waits in the outboxes, and the learner's report is of the end of `examples`."""
-    keys = Keys(settings.prefix)
-    if any(client.hlen(keys.outbox(number)) for number in range(settings.partitions)):
-        return False
-    consumer = KafkaConsumer(**for_python(settings.kafka))
-    try:
-        tp = TopicPartition(f"{settings.prefix}examples", 0)
-        end = consumer.end_offsets([tp])[tp]
-    finally:
-        consumer.close()
-    return bool(int(client.hget(keys.learner(0), "reported") or -1) >= end)  # written with the place, by one commit
 
 
 def _accounted(out: Console, account: online_retail.Account) -> None:

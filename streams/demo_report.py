@@ -1,13 +1,16 @@
 """The report of a job that ran on Kafka and Redis, put together from what stands there."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from urllib.request import urlopen
 
 import msgspec
+from kafka import KafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.commit import Place
+from streams.kafka.security import for_python
 from streams.redis.client import reader
 from streams.redis.keys import Keys
 from streams.report import put_together
@@ -21,7 +24,9 @@ def places(client: Any, settings: Settings) -> list[Place]:
     return [msgspec.msgpack.decode(body, type=Place) for body in bodies if body is not None]
 
 
-def build_report(settings: Settings, seconds: float, metrics: str | None) -> dict[str, Any]:
+def build_report(
+    settings: Settings, seconds: float, metrics: str | None, before: Sequence[Place] = ()
+) -> dict[str, Any]:
     """Return the report.
 
     Parameters
@@ -30,6 +35,8 @@ def build_report(settings: Settings, seconds: float, metrics: str | None) -> dic
         What the replay took, until all was scored.
     metrics
         Address of a scoring worker's metrics, for the delays. None: not measured.
+    before
+        Places that stood before what is reported on: their totals are not counted.
     """
     keys = Keys(settings.prefix)
     names: Counter[str] = Counter()
@@ -46,7 +53,26 @@ def build_report(settings: Settings, seconds: float, metrics: str | None) -> dic
                 pipe.hmget(key, "segment", "segment_name")
             names.update(_present_name(segment, name, present) for segment, name in pipe.execute())
     report: dict[str, Any] = msgspec.json.decode(learned or b"{}")
-    return put_together(found, report, names, seconds, quantiles(metrics) if metrics else None)
+    return put_together([*found, *map(_less, before)], report, names, seconds, quantiles(metrics) if metrics else None)
+
+
+def _less(place: Place) -> Place:
+    """Return a place whose totals take those of another away."""
+    return Place(totals={name: -n for name, n in place.totals.items()})
+
+
+def learned(client: Any, settings: Settings) -> bool:
+    """Nothing waits in the outboxes, and the learner's report is of the end of `examples`."""
+    keys = Keys(settings.prefix)
+    if any(client.hlen(keys.outbox(number)) for number in range(settings.partitions)):
+        return False
+    consumer = KafkaConsumer(**for_python(settings.kafka))
+    try:
+        tp = TopicPartition(f"{settings.prefix}examples", 0)
+        end = consumer.end_offsets([tp])[tp]
+    finally:
+        consumer.close()
+    return bool(int(client.hget(keys.learner(0), "reported") or -1) >= end)  # written with the place, by one commit
 
 
 def _present_name(segment: bytes | None, name: bytes | None, present: dict[bytes, bytes | None]) -> str:

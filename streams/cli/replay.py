@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from typer.core import TyperGroup
 
@@ -14,6 +15,10 @@ from streams.settings import load_settings
 
 Reached = Callable[[int], tuple[int, int | None]]
 """Of how many events are out: how far that is, and of what in all (None: unknown)."""
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Wait until running workers have learned it, and write the report as JSON."),
+]
 To = Annotated[
     Path | None, typer.Option("--to", help="Write JSON lines (.gz: compressed) to this file; nothing goes to Kafka.")
 ]
@@ -38,26 +43,28 @@ app.add_typer(replay_app, name="replay")
 
 @replay_app.command("online-retail")
 def replay_online_retail(
-    limit: Annotated[int | None, typer.Option(help="Lines of the data to read.")] = None, to: To = None
+    limit: Annotated[int | None, typer.Option(help="Lines of the data to read.")] = None,
+    to: To = None,
+    report: Report = None,
 ) -> None:
     """Send a year of a British gift shop, and account for each line of the data."""
     from streams.replay import online_retail
 
     account = online_retail.Account()
     total = online_retail.LINES if limit is None else min(limit, online_retail.LINES)
-    sent = _deliver(online_retail.events(account, limit), to, lambda _: (account.lines, total))
+    sent = _deliver(online_retail.events(account, limit), to, lambda _: (account.lines, total), report)
     out.print(f"{sent} events of {account.lines} lines")
     for fate, lines in account.fates.most_common():
         out.print(f"  {lines:>9,} {fate}", highlight=False)
 
 
 @replay_app.command("cdnow")
-def replay_cdnow(folder: Path, to: To = None) -> None:
+def replay_cdnow(folder: Path, to: To = None, report: Report = None) -> None:
     """Send a year and a half of a music shop's first customers; FOLDER has CDNOW_master.txt, gzip or not."""
     from streams.replay import cdnow
 
     try:
-        sent = _deliver(cdnow.events(folder), to, lambda done: (done, None))
+        sent = _deliver(cdnow.events(folder), to, lambda done: (done, None), report)
     except (OSError, ValueError) as error:
         raise Misconfigured(f"{folder}: {error}") from None
     out.print(f"{sent} purchases sent")
@@ -73,6 +80,7 @@ def replay_simulated(
         list[str] | None, typer.Option(help="SEGMENT:DAY, from which it answers offers the other way round.")
     ] = None,
     to: To = None,
+    report: Report = None,
 ) -> None:
     """Send the events of a simulated shop whose truth is known."""
     from streams.replay.simulated import Simulation
@@ -81,7 +89,7 @@ def replay_simulated(
         shop = Simulation(customers, events, seed, days, dict(map(_flip, flip or [])))
     except ValueError as error:
         raise Misconfigured(str(error)) from None
-    sent = _deliver(shop.events(), to, lambda done: (done, events))
+    sent = _deliver(shop.events(), to, lambda done: (done, events), report)
     out.print(f"{sent} events of at most {customers} customers")
 
 
@@ -93,7 +101,7 @@ def _flip(text: str) -> tuple[str, int]:
 
 
 @replay_app.command("file")
-def replay_file(paths: list[Path], to: To = None) -> None:
+def replay_file(paths: list[Path], to: To = None, report: Report = None) -> None:
     """Send event files (JSON lines, gzip or not) in event-time order. Ends with 1 if a line was refused."""
     from streams.replay.files import events, in_time_order
 
@@ -111,13 +119,28 @@ def replay_file(paths: list[Path], to: To = None) -> None:
             yield event
 
     # All is read and sorted before the first is sent: by then the total is known.
-    sent = _deliver(in_time_order(counted()), to, lambda done: (done, read))
+    sent = _deliver(in_time_order(counted()), to, lambda done: (done, read), report)
     out.print(f"{sent} events sent, {len(refused)} lines refused")
     show_refused(refused)
 
 
-def _deliver(events: Iterator[Event], to: Path | None, reached: Reached) -> int:
+def _deliver(events: Iterator[Event], to: Path | None, reached: Reached, report: Path | None) -> int:
     """Send events to Kafka, or write them to a file, with a progress bar; return how many."""
+    if report is None:
+        return _deliver_alone(events, to, reached)
+    if to is not None:
+        raise Misconfigured("--report tells what workers made of it: nothing goes to them with --to")
+    from streams.replay_report import Measured
+
+    measured = Measured(load_settings())
+    sent = _deliver_alone(events, to, reached)
+    with err.status("scored and learned by the workers that run ...") as status:
+        found = measured.report(sent, status.update)
+    report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    return sent
+
+
+def _deliver_alone(events: Iterator[Event], to: Path | None, reached: Reached) -> int:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     deliver = _to_kafka() if to is None else _to_file(to)

@@ -24,8 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.partition import partition_of
 from schemas.events import Converted, Customer, Feedback, Observation, Purchase, Refund, Sent
-from streams.demo import _learned, _metrics
-from streams.demo_report import places
+from streams.demo import _metrics
+from streams.demo_report import learned, places
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.metrics import Metrics
@@ -250,7 +250,7 @@ def exported(services, tmp_path_factory):
         for some in (everything[:half], everything[half:]):  # the second half meets models that know the first
             sent += send(some, settings.broker, settings.prefix) + poison(settings, some[0].customer_id)
             wait_for(lambda: handled(client, settings) == sent, children, logs)  # noqa: B023 - called at once
-            wait_for(lambda: _learned(client, settings), children, logs)
+            wait_for(lambda: learned(client, settings), children, logs)
         time.sleep(6.0)  # lags are measured each second, readiness every five
         return scraped([_metrics(log) for log in logs])
 

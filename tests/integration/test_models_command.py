@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from schemas.requests import Request
 from schemas.serving import decode_model
 from streams.cli import app
-from streams.demo import _learned, _metrics
-from streams.demo_report import places
+from streams.demo import _metrics
+from streams.demo_report import learned, places
 from streams.errors import Misconfigured
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
@@ -108,7 +108,7 @@ def feed(job):
 def settled(job):
     plain = redis.Redis.from_url(job.settings.redis)
     job.wait(lambda: sum(at.next for one in places(plain, job.settings) for at in one.topics.values()) >= job.fed)
-    job.wait(lambda: _learned(plain, job.settings))
+    job.wait(lambda: learned(plain, job.settings))
 
 
 def test_an_operators_day(job):  # noqa: PLR0915 - one day, in its order

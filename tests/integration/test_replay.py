@@ -8,13 +8,17 @@ from collections import Counter
 from pathlib import Path
 
 import kafka
+import msgspec
 import pytest
 from kafka.partitioner.default import murmur2
 
 from schemas.codec import INPUT_TOPICS, encode, key_of, topic_of
+from streams.errors import Unavailable
 from streams.kafka import producer
 from streams.kafka.topics import ensure_topics
 from streams.replay.simulated import Simulation
+from streams.replay_report import Measured
+from streams.settings import load_settings
 
 COMMAND = Path(sys.executable).with_name("streamscore")
 ASKED = ("simulated", "--customers", "100", "--events", "2500", "--seed", "8")
@@ -75,3 +79,44 @@ def test_the_producer_without_librdkafka_does_the_same(services):
     expected, told = list(Simulation(100, 1_234, seed=8).events()), []
     assert producer._send_slowly(iter(expected), services.broker, prefix, told.append) == sum(told) == 1_234
     check(records(services.broker, prefix, 1_234), expected)
+
+
+def test_a_replay_reports_what_the_workers_made_of_it(services, tmp_path):
+    """And of itself alone: what was there before is not counted again."""
+    file, report = tmp_path / "shop.jsonl", tmp_path / "report.json"
+    env = os.environ | {
+        "STREAMSCORE_BROKER": services.broker, "STREAMSCORE_REDIS": services.redis,
+        "STREAMSCORE_PREFIX": f"t{secrets.token_hex(4)}.", "STREAMSCORE_PARTITIONS": str(PARTITIONS),
+        "STREAMSCORE_CLOCK": "events", "STREAMSCORE_IDLE_AFTER_SECONDS": "1", "STREAMSCORE_METRICS_PORT": "0",
+        "STREAMSCORE_WINDOW_DAYS": "20", "STREAMSCORE_DRAW_DAYS": "10", "STREAMSCORE_DATA": str(tmp_path / "data"),
+    }  # fmt: skip
+    subprocess.run([COMMAND, "replay", *ASKED, "--to", file], env=env, check=True, capture_output=True)
+    lines = file.read_bytes().splitlines(keepends=True)
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen([COMMAND, "worker"], env=env, stdout=log, stderr=log)
+    found = []
+    try:
+        for some in (lines[:1_500], lines[1_500:]):
+            file.write_bytes(b"".join(some))
+            subprocess.run(
+                [COMMAND, "replay", file, "--report", report], env=env, check=True, capture_output=True, timeout=250
+            )
+            found.append(msgspec.json.decode(report.read_bytes()))
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert [one["events"]["read"] for one in found] == [1_500, 1_000]
+    assert [one["events"]["scored"] for one in found] == [1_500, 1_000]
+    assert found[1]["tasks"]["churn"]["examples"] >= found[0]["tasks"]["churn"]["examples"] > 0
+    assert sum(found[1]["segments"]["sizes"].values()) > 0
+    assert found[1]["throughput"]["events"] == 1_000
+
+
+def test_a_report_without_workers_is_not_waited_for_for_ever(services, tmp_path):
+    settings = load_settings(
+        broker=services.broker, redis=services.redis, prefix=f"t{secrets.token_hex(4)}.", data=tmp_path
+    )
+    said = []
+    with pytest.raises(Unavailable, match=r"5 events are not scored: does `streamscore worker` run"):
+        Measured(settings).report(5, said.append, patience=0.5)
+    assert said == ["scored 0 of 5"]

@@ -16,10 +16,9 @@ from models.brand.choice import MAX_BRANDS, OTHER, last_brand
 from models.brand.dirichlet import FURTHEST, Expected, expected, fit, negative_binomial
 from models.brand.promotion import Promotions
 from models.brand.taste import Offer
+from models.market.busiest import Candidates
 from schemas.state import Taste
 
-TAKE_OVER: Final = 2
-"""A brand that is not kept must have bought so many times the purchases of the least one."""
 HALF_LIFE: Final = 28.0
 """Days after which revenue weighs half in the recent share."""
 _START: Final = 20_000
@@ -78,7 +77,7 @@ class CategorySums(Struct):
     buyers: int = 0
     by_count: dict[int, int] = field(default_factory=dict)
     brands: dict[str, BrandSums] = field(default_factory=dict)
-    candidates: dict[str, int] = field(default_factory=dict)
+    candidates: Candidates = field(default_factory=lambda: Candidates(MAX_BRANDS))
     segments: dict[str, int] = field(default_factory=dict)
     switches: dict[str, dict[str, float]] = field(default_factory=dict)
     unit: float = 1.0
@@ -97,18 +96,16 @@ class CategorySums(Struct):
         return brand if brand in self.brands else OTHER
 
     def _make_room(self, brand: str) -> None:
-        """Count a brand that is not kept (Space-Saving, Metwally et al. 2005); make room if it is clearly busier."""
+        """Count a brand that is not kept; make room for one that is certainly much busier than the quietest one."""
         if brand in self.brands or len(self.brands) - (OTHER in self.brands) < MAX_BRANDS:
             return
-        if brand not in self.candidates and len(self.candidates) >= MAX_BRANDS:
-            least = min(self.candidates, key=lambda name: (self.candidates[name], name))
-            self.candidates[brand] = self.candidates.pop(least)
-        self.candidates[brand] = self.candidates.get(brand, 0) + 1
+        self.candidates.add(brand)
         named = [name for name in self.brands if name != OTHER]
         quietest = min(named, key=lambda name: (self.brands[name].purchases, name))
-        if self.candidates[brand] <= TAKE_OVER * self.brands[quietest].purchases + 1:
+        if self.candidates.busier_than(self.brands[quietest].purchases) != brand:
             return
-        del self.candidates[brand]
+        del self.candidates.counts[brand]
+        self.candidates.add(quietest, self.brands[quietest].purchases)
         self.brands.setdefault(OTHER, BrandSums()).absorb(self.brands.pop(quietest))
         self.promotions.leave(quietest, OTHER)
         into = self.switches.pop(quietest, {})

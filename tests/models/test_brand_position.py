@@ -124,6 +124,16 @@ def test_more_brands_than_are_kept_are_together_and_a_busy_one_takes_a_place():
     assert sum(one.purchases for one in sums.brands.values()) == MAX_BRANDS + 20
 
 
+def test_many_rare_brands_push_out_no_steady_one():
+    sums, steady = CategorySums(), [f"brand {number}" for number in range(MAX_BRANDS)]
+    for day in range(40):
+        for brand in (*steady, *(f"rare {day} {number}" for number in range(60))):
+            sums.sold(brand, day, 1.0, 10_000)
+            sums.bought(Taste(), [brand], brand, "")
+    assert set(sums.brands) == {*steady, OTHER}
+    assert {sums.brands[brand].units for brand in steady} == {40.0}
+
+
 def test_low_is_below_the_usual_price_of_the_days_before():
     prices = UsualPrices()
     told = [(10.0, 1), (8.0, 1), (10.0, 2), (8.0, 2), (8.0, 2), (8.3, 3), (0.0, 3)]

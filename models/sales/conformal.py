@@ -10,7 +10,7 @@ GAMMA: Final = 0.015
 WINDOW: Final = 60
 COLD: Final = 20
 NARROWEST, WIDEST = 0.6, 0.01
-DEBT: Final = 0.2
+DEBT: Final = 0.08
 """How far the learned share may lie beyond those that are served."""
 FARTHEST: Final = 20.0
 """Of a residual: one sale after a long silence is any number of times the forecast."""

@@ -66,7 +66,7 @@ def _sales(console: Console, sales: dict[str, Any], outlook: dict[str, Any]) -> 
             naive = number(week["baselines"]["seasonal_naive"]["mase"])
             covered = number(horizons["1"]["coverage_80"])
             table.add_row(series.removeprefix("category:"), *amounts, str(week["n"]), *mase, naive, covered)
-    console.print(table)
+    console.print(table if table.rows else "Sales: none, or too few days to judge a forecast.")
 
 
 def _tasks(console: Console, tasks: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:
     for name, found in campaigns.items():
         reasons = ", ".join(f"{reason} {n:,}" for reason, n in found["suppressed"].items())
         table.add_row(name, f"{found['triggers']:,}", reasons)
-    console.print(table)
+    console.print(table if table.rows else "Campaigns: nothing was decided.")
 
 
 def show_customer(console: Console, customer_id: str, fields: dict[str, str], currency: str) -> None:

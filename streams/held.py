@@ -173,7 +173,8 @@ class Held:
         """Handle chunks until told to stop. Raises what ends the shard."""
         while not self.stopping:
             try:
-                await asyncio.wait_for(self.wake.wait(), LOOK)
+                async with asyncio.timeout(LOOK):
+                    await self.wake.wait()
             except TimeoutError:
                 pass
             self.wake.clear()

@@ -91,6 +91,7 @@ class Metrics:
         self.promotions = Counter(
             "streamscore_model_promotions_total", "Changes of champion", ["task", "from", "to"], registry=registry
         )
+        self.moved: dict[tuple[str, str], int] = {}
         self.told: dict[str, list[Mapping[str, Any]]] = {}
         self.versions = Counter(
             "streamscore_model_rollbacks_total", "Versions that served again, and releases", ["task", "what"],
@@ -261,6 +262,7 @@ class Metrics:
                     self.model.labels(task, name, metric).set(value)
         self.role.labels(task, figures["champion"], "champion").set(1)
         self._changes(task, figures.get("changes", ()))
+        self._features(task, figures.get("feature_drift", {}))
         for name in figures["baselines"]:
             self.role.labels(task, name, "baseline").set(1)
 
@@ -277,6 +279,15 @@ class Metrics:
             else:
                 self.versions.labels(task, change["what"]).inc()
             logger.info("%s: %s of %s: %s", task, change["what"], change["model"], change["reason"])
+
+    def _features(self, task: str, moved: Mapping[str, Mapping[str, float]]) -> None:
+        """Count and log features that have moved since the last look."""
+        for name, one in moved.items():
+            more = int(one["alarms"]) - self.moved.get((task, name), 0)
+            if more > 0:
+                self.drift.labels(task, f"feature:{name}").inc(more)
+                logger.info("%s: %s has moved from %.3f to %.3f", task, name, one["before"], one["after"])
+            self.moved[task, name] = int(one["alarms"])
 
     def _series(self, learning: "Learning", series: str, quality: Mapping[str, Any]) -> None:
         outlook = learning.sales.outlook(series)

@@ -52,6 +52,9 @@ def show_task(console: Console, one: Standing) -> None:
     show_entrants(console, report, everybody(report))
     for change in report.get("changes", [])[-LATEST:]:
         console.print(f"after {change['examples']:,} examples: {_change(change)}", highlight=False)
+    for name, told in report.get("feature_drift", {}).items():
+        moved = f"{name} has moved from {told['before']:.3f} to {told['after']:.3f}"
+        console.print(f"after {told['examples']:,} examples: {moved} ({told['alarms']} alarms)", highlight=False)
     if report.get("importance"):
         moved = ", ".join(f"{name} {size:.3f}" for name, size in report["importance"].items())
         console.print(f"What moves the scores (spread of the log odds over customers): {moved}", highlight=False)

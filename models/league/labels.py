@@ -18,6 +18,7 @@ from models.league.league import NO_PAIRS, League, Pairs, learner_of
 from models.league.prequential import BinaryQuality
 from models.league.promotion import Contest
 from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, MIXTURE, SAMPLED, TRIVIAL
+from models.league.shift import Shift
 from models.league.vocabulary import Vocabulary
 from models.lifetimes.entrant import LifetimeEntrant
 from models.serving import sigmoid
@@ -103,6 +104,7 @@ class LabelLeague(League):
         self.timed: dict[str, Timed] = {}
         self.by_hand = 0
         self.by_delay = ByDelay()
+        self.shift = Shift()
 
     @property
     def version(self) -> str:
@@ -158,6 +160,7 @@ class LabelLeague(League):
     ) -> None:
         """Test, then train; see `League.mature`."""
         self._know(pairs)
+        self.shift.update(x)
         x, label = self.seen(x, pairs), bool(y)
         seeing = self._seeing(x)
         raw = self._raw(x, seeing)
@@ -281,6 +284,7 @@ class LabelLeague(League):
             "drift": dict(self.drift.alarms),
             "by_month": {name: quality.by_month() for name, quality in self.fresh.items()},  # type: ignore[union-attr]
             "by_delay": self.by_delay.report(),
+            "feature_drift": self.shift.report(),
             "reliability": self.fresh[self.champion_name].reliability(),  # type: ignore[union-attr]
             "evidence": {name: self.contest.evidence(name) for name in self.contest.wealth},
         }
@@ -306,6 +310,7 @@ class LabelLeague(League):
             "positives": self.positives,
             "by_hand": self.by_hand,
             "by_delay": msgspec.to_builtins(self.by_delay),
+            "shift": self.shift.state(),
             "vocabulary": msgspec.to_builtins(self.vocabulary),
         }
 
@@ -321,6 +326,7 @@ class LabelLeague(League):
             state["positives"],
         )
         league.by_hand = state.get("by_hand", 0)
+        league.shift = Shift.restore(state.get("shift", {}))
         league.by_delay = msgspec.convert(state.get("by_delay", {}), ByDelay, strict=False)
         for name, learner in kept.items():
             home = league.learners if name in league.learners else league.baselines

@@ -82,6 +82,7 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         "importance": charts.bars(figures["importance"], "spread of the log odds") if figures.get("importance") else "",
         "changes": figures.get("changes", [])[-CHANGES:],
         "drift": figures.get("drift", {}),
+        "feature_drift": figures.get("feature_drift", {}),
         "by_delay": figures.get("by_delay", []),
     }  # fmt: skip
 

@@ -28,6 +28,7 @@ def rounds(
     rounds: int = 20,
     seed: Seed = 1,
     only: Annotated[int | None, typer.Option(help="One round of these, to see it again.")] = None,
+    first: Annotated[int, typer.Option(help="Begin with this round, to run the rest elsewhere.")] = 0,
     fault: Annotated[str | None, typer.Option(help="Only rounds whose fault has this in its name.")] = None,
     brokers: Annotated[int, typer.Option(help="Of a cluster; 3 replicas of all where there are as many.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Where to write all figures as JSON.")] = None,
@@ -41,7 +42,7 @@ def rounds(
         running = Rounds(own, folder, seed)
         for number, drawn in running.draw(rounds):
             name = drawn if isinstance(drawn, str) else f"{drawn.act} {drawn.when} {drawn.step}"
-            if (only is not None and number != only) or (fault is not None and fault not in name):
+            if number < first or (only is not None and number != only) or (fault is not None and fault not in name):
                 continue
             done.append(running.run(number, drawn))
             print(done[-1], flush=True)

@@ -59,3 +59,19 @@ class Flow:
                     lasted = max(came - max(left, healed), 0.0)
                     longest = lasted if longest is None else max(longest, lasted)
         return longest
+
+
+class Moves:
+    """How long a job as a whole has not moved: neither a shard nor the learner."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stands: object = None
+        self.since = time.monotonic()
+
+    def still(self) -> float:
+        """Seconds since something moved, as far as these calls have seen."""
+        stands = self.job.handled(), self.job.learned()
+        if stands != self.stands:
+            self.stands, self.since = stands, time.monotonic()
+        return time.monotonic() - self.since

@@ -184,6 +184,13 @@ class Job:
             return None
         return {n: _next(body) for n, body in enumerate(bodies)}
 
+    def learned(self) -> bytes | None:
+        """Up to where the learner has learned, as it has saved it; None while Redis is away."""
+        try:
+            return self._client.hget(self.keys.learner(0), "log")
+        except (redis.RedisError, OSError):
+            return None
+
     def settled(self) -> bool:
         """Whether all is handled, sent on, learned and saved."""
         handled = self.handled()

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from chaos.faults import FAULTS, remove
-from chaos.flow import Flow
+from chaos.flow import Flow, Moves
 from chaos.found import Found, find
 from chaos.inject import ACTS, SENT, STEPS, WHENS, Plan
 from chaos.job import Job
@@ -144,7 +144,11 @@ class Rounds:
         return done
 
     def mutate(self, name: str, patience: float = 60.0) -> list[str]:
-        """Run the product broken in one way; returns the differences found, beside the calm run of the whole one."""
+        """Run the product broken in one way; returns the differences found, beside the calm run of the whole one.
+
+        A job in which nothing has moved for `patience` seconds is stuck, and compared all the same. One that still moves
+        when nobody waits any more is not compared: what it has not done yet is no difference.
+        """
         mutation = MUTATIONS[name]
         rng = random.Random(f"mutation {self.seed} {name}")
         chunk = rng.choice((50, 100))
@@ -159,9 +163,14 @@ class Rounds:
             if mutation.fault:
                 job.run_until(partial(job.reached, 0.2), PATIENCE, "a part")
                 FAULTS[mutation.fault](job, rng)
-            job.run_until(job.settled, patience, "settled")
-        except (TimeoutError, RuntimeError) as error:
-            stuck.append(f"{STUCK}: {error}")  # what stands is compared all the same
+            moves = Moves(job)
+            job.run_until(lambda: moves.still() > patience or job.settled(), PATIENCE, "settled")
+            if not job.settled():
+                stuck.append(f"{STUCK}: nothing has moved for {patience:.0f} s: {moves.stands}")
+        except TimeoutError as error:
+            return [f"unfinished: {error}"]
+        except RuntimeError as error:
+            stuck.append(f"{STUCK}: {error}")
         finally:
             job.end()
         return stuck + judge(find(job), calm, made, job.settings.policy, pinned=True, offline=self.offline)

@@ -80,6 +80,7 @@ class Held:
         self.number = shard.hold.partition
         self.next = {topic: at.next for topic, at in shard.hold.place.topics.items()}
         self.ready = False  # until sought
+        self.missed = False  # records came meanwhile, and were not taken
         self.stopping = False
         self.full: set[str] = set()
         self.outbox: deque[Entry] = deque()

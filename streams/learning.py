@@ -95,6 +95,7 @@ class Standing:
         self.shelf = Shelf({})
         self.answered: list[str] = []
         self.ready = False  # until sought
+        self.missed = False  # records came meanwhile, and were not taken
 
     @property
     def next(self) -> int:
@@ -126,6 +127,7 @@ class LearningAgent:
         self.standing: Standing | None = None
         self.retaking: asyncio.Task[None] | None = None
         self.stood = 0
+        self.stopping = False
         self._one = asyncio.Lock()  # of taking and saving, so that neither sees half of the other
         self.reported = 0.0
         self.reported_at = -1
@@ -147,6 +149,7 @@ class LearningAgent:
 
     async def stop(self) -> None:
         """Save, and leave the group."""
+        self.stopping = True
         for task in [*self.background, *([self.retaking] if self.retaking else [])]:
             task.cancel()
         try:
@@ -221,8 +224,13 @@ class LearningAgent:
         """Read on from where the learner is. Whoever calls this holds the lock."""
         standing, tp = self.standing, TP(self.topic, PARTITION)
         if standing is not None:
-            standing.ready = False
-            standing.ready = await self.app.consumer.go_to({tp: standing.next})
+            standing.ready, standing.missed = False, True
+            while standing.missed:
+                standing.missed = False
+                self.app.consumer.on_buffer_full(tp)
+                if not await self.app.consumer.go_to({tp: standing.next}):
+                    return
+            standing.ready = True
             self.app.consumer.on_buffer_drop(tp)
 
     def _start_again(self, standing: Standing, why: object) -> None:
@@ -232,6 +240,8 @@ class LearningAgent:
             self._take_again()
 
     def _take_again(self) -> None:
+        if self.stopping:
+            return
         self.app.consumer.on_buffer_full(TP(self.topic, PARTITION))
         if self.retaking is None or self.retaking.done():
             self.retaking = asyncio.create_task(self._guarded(self._retake()))
@@ -281,7 +291,10 @@ class LearningAgent:
             if standing is None:
                 self.app.consumer.on_buffer_full(tp)  # until it is taken
                 continue
-            if not standing.ready or records.answer.seeks != self.app.consumer.seeks(tp):
+            if records.answer.seeks != self.app.consumer.seeks(tp):
+                continue
+            if not standing.ready:
+                standing.missed = True
                 continue
             if records.answer.before != standing.next or records[0].offset < standing.next:
                 self._start_again(standing, "what came does not follow what is here")

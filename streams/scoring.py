@@ -56,6 +56,7 @@ class Scoring:
         self.retaking: dict[int, asyncio.Task[None]] = {}
         self.stood: dict[int, dict[TP, int]] = {}
         self.seeking = asyncio.Lock()
+        self.stopping = False
         broker = settings.kafka
         name = f"{settings.prefix}streamscore-scoring"
         self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-scoring"), self.given, self.assigned)
@@ -75,6 +76,7 @@ class Scoring:
 
     async def stop(self) -> None:
         """Finish the chunks in work, leave the group, let go of all shards."""
+        self.stopping = True
         for task in [*self.background, *self.retaking.values()]:
             task.cancel()
         await asyncio.gather(*(held.finish(FINISH) for held in self.held.values()))
@@ -141,11 +143,16 @@ class Scoring:
 
     async def _seek(self, held: Held) -> None:
         """Read on from where the inboxes end. Whoever calls this holds `seeking`."""
-        held.ready = False
-        if await self.app.consumer.go_to(held.places()):
-            held.ready = True
+        held.ready, held.missed = False, True
+        while held.missed:
+            held.missed = False
             for tp in held.places():
-                self.app.consumer.on_buffer_drop(tp)
+                self.app.consumer.on_buffer_full(tp)
+            if not await self.app.consumer.go_to(held.places()):
+                return
+        held.ready = True
+        for tp in held.places():
+            self.app.consumer.on_buffer_drop(tp)
 
     def _drop(self, number: int) -> Held:
         held = self.held.pop(number)
@@ -161,6 +168,8 @@ class Scoring:
             self._take_again(held.number)
 
     def _take_again(self, number: int) -> None:
+        if self.stopping:
+            return
         for tp in self._tps(number):
             self.app.consumer.on_buffer_full(tp)
         if number not in self.retaking or self.retaking[number].done():
@@ -200,7 +209,10 @@ class Scoring:
             if held is None:
                 self.app.consumer.on_buffer_full(tp)  # until it is taken
                 continue
-            if not held.ready or records.answer.seeks != self.app.consumer.seeks(tp):
+            if records.answer.seeks != self.app.consumer.seeks(tp):
+                continue
+            if not held.ready:  # one topic has sought and the others have not: nobody would read these again
+                held.missed = True
                 continue
             topic = str(tp.topic).removeprefix(self.settings.prefix)
             arrived = [admit(_arrived(record, topic, tp.partition), self.shop.partitions) for record in records]

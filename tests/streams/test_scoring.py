@@ -183,6 +183,45 @@ def test_records_before_the_seek_are_not_taken(make):
     run(test)
 
 
+def test_records_that_come_while_other_topics_still_seek_are_sought_again(make):
+    """They are of after their own topic's seek: if they were the last of it, nothing else would bring them."""
+
+    async def test():
+        scoring, consumer, _, _ = make()
+        await give(scoring, consumer, 0)
+        tp, go_to, times = TP("customers", 0), consumer.go_to, []
+
+        async def go_to_and_be_polled(places):
+            await go_to(places)
+            times.append(set(consumer.paused))
+            if len(times) == 1:
+                some = Records([SimpleNamespace(offset=0, timestamp=0, key=b"", value=b"", headers=())])
+                some.answer = Answer(0, 1, 1, consumer.seeks(tp))
+                await scoring._receive(Stream(tp, some))
+            return True
+
+        consumer.go_to = go_to_and_be_polled
+        await scoring._seek(scoring.held[0])
+        assert times == [tps(0), tps(0)]
+        assert scoring.held[0].ready
+        assert scoring.held[0].next["customers"] == 0
+        assert consumer.paused == set()
+
+    run(test)
+
+
+def test_who_stops_takes_nothing_again(make):
+    async def test():
+        scoring, consumer, _, errors = make()
+        await give(scoring, consumer, 0)
+        scoring.stopping = True
+        scoring._start_again(scoring.held[0], "Redis was restarted")
+        assert scoring.held == scoring.retaking == {}
+        assert errors == []
+
+    run(test)
+
+
 class Stream:
     """One event."""
 

@@ -124,9 +124,10 @@ def show_market(console: Console, category: str, figures: Mapping[str, Any]) -> 
     baskets = figures.get("baskets")
     if baskets:
         counted = "exactly" if baskets["exact"] else f"too low by at most {baskets['error']:,}"
-        cut = f", {baskets['cut']:,} very large ones cut" if baskets["cut"] else ""
+        counted += f", {baskets['cut']:,} very large ones cut" if baskets["cut"] else ""
         console.print(
-            f"{baskets['baskets']:,} baskets of {baskets['products']:,} products, pairs counted {counted}{cut}"
+            f"{baskets['baskets']:,} baskets of {baskets['products']:,} products, pairs counted {counted}; "
+            f"{baskets['bytes'] / 2**20:.1f} MiB"
         )
     _observed(console, figures.get("observed", {}))
 

@@ -150,6 +150,7 @@ class Market:
             "exact": self.baskets.is_exact,
             "error": self.baskets.pairs.error,
             "cut": self.baskets.cut,
+            "bytes": self.baskets.pairs.nbytes + self.baskets.singles.nbytes,
         }
         if sums.observed.series:
             found["observed"] = sums.observed.report(sums.today)

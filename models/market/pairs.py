@@ -65,6 +65,11 @@ class Triangle:
         return low, high, self.counts[places].astype(np.int64)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return self.counts.nbytes
+
+    @property
     def error(self) -> int:
         """By how much a count may be too low: not at all."""
         return 0
@@ -164,6 +169,11 @@ class Sketch:
         cut = int(np.partition(possible, -self.capacity - 1)[-self.capacity - 1])
         kept = possible > cut
         return codes[kept], counts[kept], missed[kept], max(self._error, cut)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, the pairs that wait included."""
+        return sum(part.nbytes for part in (self.codes, self.counts, self.missed, *self._waiting))
 
     @property
     def error(self) -> int:

@@ -81,6 +81,15 @@ def test_places_in_the_triangle_are_found_again_at_its_far_end():
     }  # fmt: skip
 
 
+def test_memory_of_the_counts_is_what_they_say():
+    exact, sketch = Baskets(), Baskets(exact=10, entries=100)
+    for baskets in (exact, sketch):
+        for n in range(1_200):
+            baskets.learn_one([f"p{n % 300}", f"p{(7 * n + 1) % 300}", f"p{n % 11}"])
+    assert exact.pairs.nbytes == exact.pairs.counts.nbytes <= 4 * 600 * 599 // 2
+    assert sketch.pairs.nbytes <= 100 * 24 + 8 * (2 * 100 + 3)  # entries, and pairs that wait
+
+
 def test_a_giant_basket_is_cut_and_said_so():
     learned = learn([[f"p{n}" for n in range(LARGEST + 5)]])
     assert learned.cut == 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.market import demand as demand_module
 from models.market.busiest import Candidates
 from models.market.demand import ALL, KEPT, OTHER, Demand
+from models.market.outlook import Outlook
 
 
 @given(st.lists(st.sampled_from("abcdefghij")), st.integers(1, 4))
@@ -84,6 +85,21 @@ def test_a_category_that_comes_up_late_and_is_busy_is_named_and_a_dead_one_is_no
     assert len(demand.sold["new"]) > 20
     assert {one.units_e3 for one in demand.sold["new"]} == {9}
     assert demand.sold[OTHER][0].units_e3 == 5  # what `old` sold
+
+
+def test_what_was_asked_of_a_category_that_has_no_name_any_more_is_dropped():
+    demand, outlook = Demand(), Outlook()
+    for day in range(40):
+        for category in ("tea", ALL):
+            demand.add(category, day, 1_000 + day % 7, 1)
+        demand.trade(day)
+        demand.close(day + 1)
+        outlook.learn_day(demand)
+    assert set(outlook.pending) == {"tea"}
+    demand._put_away("tea")
+    outlook.learn_day(demand)
+    assert "tea" not in outlook.pending
+    assert outlook.of("tea") is None
 
 
 def test_many_rare_ones_do_not_push_out_a_steady_one():

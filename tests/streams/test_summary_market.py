@@ -71,7 +71,7 @@ def test_the_whole_shows_customers_and_how_they_bought(test):
     assert f"{growth['retained']}" in line
     assert "new share" in told
     assert "observed: price:Rival:ash-x 2.00 GBP" in told
-    assert "700 baskets of 4 products, pairs counted exactly" in told
+    assert "700 baskets of 4 products, pairs counted exactly; 0.0 MiB" in told
 
 
 def test_a_product_and_a_brand_are_read_at_a_glance(test):

@@ -135,7 +135,7 @@ def test_what_was_saved_is_taken_again_to_the_bit(services, tmp_path, monkeypatc
 def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "PAGE", 600)
     monkeypatch.setattr(journal, "LEAST", 6_000)
-    monkeypatch.setattr(module, "PIECE", 700)  # several pieces a part
+    monkeypatch.setattr(module, "PIECE", 1_000)  # several pieces of the larger parts; each is a write to disk
 
     async def test(world):
         for names, key in (
@@ -146,7 +146,7 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
             world.plain.hset(key, "demand", "1")
         world.plain.hset(world.keys.market("tea"), "was", "1")
         agent, hold = await world.learner(), await world.ledger.take(0)
-        plain, bases = Market(), set()
+        plain, bases, pieces = Market(), set(), set()
         for n in range(60):
             rows = [sale(n), sale(n + 1)]
             commit = Commit(Place({"transactions": TopicPlace(next=n)}), examples={"market": rows})
@@ -156,7 +156,7 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
                 plain.take(row)
             await world.learn(agent)
             before = dict(agent.standing.parts)
-            if n % 3 == 0:
+            if n % 6 == 0:
                 await agent._save()
                 after = agent.standing.parts
                 assert all(after[part] == before[part] for part in after if part in before)
@@ -167,6 +167,7 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
                 assert kept == named  # nothing is missing, and nothing is left behind
                 assert {world.plain.ttl(name) for name in named} == {-1}
                 bases.add(agent.learning.market.number)
+                pieces |= {len(some) for some in after.values()}
             if n % 7 == 0:
                 agent = await world.learner()  # as if it had been killed
                 await world.learn(agent)
@@ -174,6 +175,7 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
                     plain.state()
                 )
         assert len(bases) > 2
+        assert max(pieces) > 1
         agent.heard = agent.reported = float("-inf")
         while agent.learning.market.book.changed or agent.standing.saved < agent.standing.next:
             await agent._save()

@@ -270,6 +270,8 @@ class Scoring:
         try:
             if not await self.logs.fits(held.shard.hold.place.topics, held.number, self.settings):
                 self._start_again(held, "its topics have changed")  # taking it says how, and what to do
+            elif held.waited_for(time.monotonic(), PATIENCE):
+                self._start_again(held, "the broker answers, and what is waited for does not come")
         except Unavailable as error:
             logger.warning("Kafka cannot be asked about shard %d: %s", held.number, error)
 

@@ -10,6 +10,7 @@ from models.policy import Policy
 from models.serving_set import ServingSet
 from models.shard import Shop
 from schemas.codec import INPUT_TOPICS
+from streams import scoring as module
 from streams.errors import Misconfigured, Unavailable
 from streams.kafka.transport import Answer, Records
 from streams.memory.ledger import MemoryLedger
@@ -67,7 +68,16 @@ class Consumer:
 
 
 class Logs:
-    """They fit."""
+    """They fit, unless nobody answers."""
+
+    def __init__(self):
+        self.answers, self.asked = True, 0
+
+    async def fits(self, _places, _number, _settings):
+        self.asked += 1
+        if not self.answers:
+            raise Unavailable("kafka: away")
+        return True
 
     async def check(self, _places, _number, _settings):
         return 0
@@ -206,6 +216,30 @@ def test_records_that_come_while_other_topics_still_seek_are_sought_again(make):
         assert scoring.held[0].ready
         assert scoring.held[0].next["customers"] == 0
         assert consumer.paused == set()
+
+    run(test)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_shard_that_waits_for_what_does_not_come_is_taken_again_if_the_broker_answers(make, monkeypatch, answers):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+
+    async def test():
+        scoring, consumer, _, _ = make()
+        scoring.logs.answers = answers
+        await give(scoring, consumer, 0)
+        held, some = scoring.held[0], Records([SimpleNamespace(offset=0, timestamp=0, key=b"", value=b"", headers=())])
+        some.answer = Answer(0, 1, 1, 1)
+        await scoring._receive(Stream(TP("customers", 0), some))
+        watching = asyncio.create_task(scoring._watch())
+        await until(lambda: scoring.logs.asked)
+        if answers:
+            await until(lambda: scoring.held.get(0) not in (None, held))
+            assert scoring.held[0].next["customers"] == 0
+        else:
+            await asyncio.sleep(0.05)
+            assert scoring.held[0] is held
+        watching.cancel()
 
     run(test)
 

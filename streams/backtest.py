@@ -27,6 +27,8 @@ from streams.shard import Shard
 
 ROUND: Final = 500
 """Events handed over at once; models are published in between. An answer to a contact is learned as it matures."""
+REPUBLISHED: Final = 3_600.0
+"""Seconds of event time after which such answers are published, too. Live it is a second or a few."""
 LABELLED: Final = 2_000
 """Of so many first events, and of one in so many after, the attributes' names are kept for the report."""
 _NEVER: Final = float("-inf")
@@ -49,6 +51,7 @@ class Backtest:
         self.closings: list[float] = []
         self.entries: list[Entry] = []
         self.ends = ends
+        self.published = _NEVER
 
     async def run(self, events: Iterable[Event]) -> None:
         """Handle events that are in event-time order, to the end."""
@@ -96,6 +99,9 @@ class Backtest:
             while await self._step(shard, tick=closed):
                 pass
         self._learn()
+        if until >= self.published + REPUBLISHED:
+            self.publish()
+            self.published = until
 
     async def _drain(self) -> None:
         """Handle what is waiting: all decisions first, then what matured meanwhile is learned."""

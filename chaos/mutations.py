@@ -208,7 +208,7 @@ def wrong_bytes_in_letters() -> None:
 STATES = ("offsets", "states", "places", "scores", "contacts", "timers", "examples", "triggers")
 LEARNED = ("learned once", "model", "report")
 MUTATIONS: dict[str, Mutation] = {
-    "no fence": Mutation(no_fence, STATES, fault="worker asleep", workers=2),
+    "no fence": Mutation(no_fence, (*STATES, "outbox"), fault="worker asleep", workers=2),
     "no seek": Mutation(no_seek, ("offsets",), fault="worker kill -9"),
     "relay before commit": Mutation(relay_before_commit, ("examples", *LEARNED), fault="all workers kill -9"),
     "trim before acknowledgement": Mutation(

@@ -123,5 +123,6 @@ def test_response_is_found(found):
 
 
 def test_churn_is_found(found):
-    """Of what is decided once a window's labels were learned: the first label comes a window after the first draw."""
-    assert share(found["churn, later"]) >= 0.9
+    """From the first score on, though the first label comes a window after the first draw; later it is near the best."""
+    assert share(found["churn"]) >= 0.9
+    assert share(found["churn, later"]) >= 0.93

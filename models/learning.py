@@ -10,7 +10,7 @@ import numpy as np
 
 from models.brand.book import BrandBook
 from models.care import Care, Kept, Refused, promote_labels
-from models.cold import LAST_WINDOW, NAMES
+from models.cold import LAST_ORDERS, LAST_WINDOW, NAMES
 from models.customers.attributes import unpack_pairs
 from models.customers.features import unpack
 from models.league.amounts import AmountContest
@@ -38,7 +38,6 @@ from schemas.serving import LifetimeModel, ServingModel
 
 Named = TypeVar("Named", ServingModel | None, Segments | None, ChoiceModel | None)
 PERSISTS: Final = "persistence"
-LAST_ORDERS: Final = "orders_90d"
 LIFETIMES: Final = "pareto_nbd"
 """The one of the buy-till-you-die models that tells what is to be expected."""
 PERSISTING: Final = {"value": LAST_WINDOW, "purchases": LAST_ORDERS}

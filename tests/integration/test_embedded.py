@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import kafka
@@ -94,12 +95,19 @@ def test_a_killed_parent_leaves_nothing_behind(tmp_path):
 
 def test_ctrl_c_stops_all(tmp_path):
     env = os.environ | {"TMPDIR": str(tmp_path)}
-    child = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "redis"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
-    )
-    url, _ = child.stdout.readline().split()
-    child.send_signal(signal.SIGINT)
-    child.wait(20)
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests may run in the background, which ignores it
+    program = [sys.executable, "-c", PROGRAM, "redis"]
+    with subprocess.Popen(
+        program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=env,
+        preexec_fn=hears,  # noqa: PLW1509 - one call, and no lock is held
+    ) as child:
+        url, _ = child.stdout.readline().split()
+        child.send_signal(signal.SIGINT)
+        child.wait(20)
     assert not listens(port_of(url))
     assert not list(Path(tmp_path).glob("streamscore-*"))
 

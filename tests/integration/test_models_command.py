@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from schemas.requests import Request
 from schemas.serving import decode_model
 from streams.cli import app
+from streams.cli.app import out
 from streams.demo import _metrics
 from streams.demo_report import learned, places
 from streams.errors import Misconfigured
@@ -70,6 +71,7 @@ class Job:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.env.items():
                 patch.setenv(name, value)
+            patch.setattr(out, "width", 200)  # made when the module was loaded, as wide as things were then
             done = CliRunner().invoke(app, ["models", *args])
         found = 2 if isinstance(done.exception, Misconfigured) else done.exit_code
         assert found == code, (done.output, done.exception)

@@ -13,8 +13,8 @@ import psutil
 from msgspec import Struct
 from stage import Watched, await_done, connect, handled
 
+from streams import demo_report
 from streams.demo import worker
-from streams.demo_report import learned
 from streams.redis.keys import Keys
 from streams.settings import Settings
 
@@ -104,7 +104,7 @@ def learned(client: Any, settings: Settings) -> int:
 
 def caught_up(client: Any, settings: Settings) -> bool:
     """Whether the outboxes are empty and the learner's report is of the end of `examples`."""
-    return learned(client, settings)
+    return demo_report.learned(client, settings)
 
 
 def run_script(name: str, settings: Settings, count: int) -> Measured:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from streams.summary import show
 
 EXAMPLE = "12347"
 PATIENCE = 600.0
+PART = 4_000
+"""Events sent before the learner is waited for."""
 
 
 @contextmanager
@@ -78,9 +81,8 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
             for only, log in zip(("scoring", "learning"), logs, strict=True)
         ]
         account = online_retail.Account()
-        began = time.time()
-        scored = _replay(err, settings, account, limit, workers, logs)
-        found = build_report(settings, scored - began, _metrics(logs[0]))
+        seconds = _replay(err, settings, account, limit, workers, logs)
+        found = build_report(settings, seconds, _metrics(logs[0]))
         if report is not None:
             report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
         show(out, found)
@@ -103,13 +105,17 @@ def _replay(
         sending = progress.add_task("sent", total=28_977 if limit is None else None)
         scoring = progress.add_task("scored", total=None)
         broker, prefix = settings.kafka, settings.prefix
-        sent = send(online_retail.events(account, limit), broker, prefix, lambda n: progress.advance(sending, n))
-        progress.update(scoring, total=sent)
+        events, sent, seconds = online_retail.events(account, limit), 0, 0.0
         with reader(settings) as client:
-            _await(lambda: _scored(client, settings, progress, scoring) >= sent, workers, logs)
-            scored = time.time()
-            _await(lambda: learned(client, settings), workers, logs)
-    return scored
+            # A year at once would be scored before the first example is learned.
+            while part := list(islice(events, PART)):
+                began = time.time()
+                sent += send(part, broker, prefix, lambda n: progress.advance(sending, n))
+                progress.update(scoring, total=sent)
+                _await(lambda so_far=sent: _scored(client, settings, progress, scoring) >= so_far, workers, logs)
+                seconds += time.time() - began
+                _await(lambda: learned(client, settings), workers, logs)
+    return seconds
 
 
 def _metrics(log: Path) -> str | None:

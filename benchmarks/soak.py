@@ -13,8 +13,9 @@ from events import simulated
 from rich.console import Console
 from rich.table import Table
 from stage import await_done, connect, fill, handled, make_settings
-from variants import caught_up, workers
+from variants import workers
 
+from streams.demo_report import learned as caught_up
 from streams.embedded import services
 from streams.kafka.topics import ensure_topics
 from streams.settings import load_settings

@@ -13,8 +13,8 @@ import psutil
 from msgspec import Struct
 from stage import Watched, await_done, connect, handled
 
-from streams import demo_report
 from streams.demo import worker
+from streams.demo_report import learned as caught_up
 from streams.redis.keys import Keys
 from streams.settings import Settings
 
@@ -100,11 +100,6 @@ def learned(client: Any, settings: Settings) -> int:
     """Examples of labels in the learner's last report, which is at most some seconds old."""
     report = client.hget(Keys(settings.prefix).learner(0), "report")
     return sum(task["examples"] for task in json.loads(report or "{}").get("tasks", {}).values())
-
-
-def caught_up(client: Any, settings: Settings) -> bool:
-    """Whether the outboxes are empty and the learner's report is of the end of `examples`."""
-    return demo_report.learned(client, settings)
 
 
 def run_script(name: str, settings: Settings, count: int) -> Measured:

@@ -96,7 +96,7 @@ def columns_of(
     matrix[:, :width], matrix[:, width:] = x, ready.blank
     if without is not None and len(without) and len(ready.offers):
         matrix[without[:, None], ready.offers] = ready.usual[ready.offers - width]
-    rare = (keys & ONE_HOT > 0) & ~_among(keys, ready.known)
+    rare = (keys & ONE_HOT > 0) & (_looked_up(keys, ready.known, ready.known) < 0)
     asked = np.where(rare, keys & KIND, keys)
     filled = np.stack([_looked_up(asked, *ready.flags), _looked_up(asked, *ready.values)])
     for place, told in zip(filled, (np.ones(len(keys)), values), strict=True):
@@ -105,15 +105,8 @@ def columns_of(
     return matrix, filled
 
 
-def _among(keys: Places, known: Places) -> NDArray[np.bool_]:
-    """Whether each key is among those known, which ascend."""
-    if not len(known):
-        return np.zeros(len(keys), dtype=bool)
-    there: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
-    return there
-
-
 def _looked_up(asked: Places, keys: Places, places: Places) -> Places:
+    """Return the place of each key that is asked for, -1 where it is not among `keys`, which ascend."""
     if not len(keys):
         return np.full(len(asked), -1)
     at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)

@@ -6,27 +6,20 @@ from typing import Any, Final
 
 import msgspec
 
-from models.brand.choice import (
-    FEATURES,
-    MAX_CATEGORIES,
-    OTHER,
-    ConditionalLogit,
-    LastBrand,
-    OwnShare,
-    Situation,
-    frozen,
-    last_brand,
-    learn_market,
-    meet,
-)
+from models.brand.choice import ConditionalLogit, LastBrand, OwnShare
 from models.brand.image import Images
-from models.brand.position import LOW, BrandSums, CategorySums, UsualPrices, expectations, figures
+from models.brand.position import expectations, figures
+from models.brand.prices import LOW, UsualPrices
 from models.brand.sentiment import CLASSES, NEGATIVE, Blend, BrandShare, NaiveBayes, Saying, label
+from models.brand.situation import FEATURES, Situation, last_brand
+from models.brand.standings import OTHER, frozen, learn_market, meet
+from models.brand.sums import BrandSums, CategorySums
 from models.brand.taste import UNCATEGORISED, Told
 from models.league.classes import ClassLeague
 from schemas.choice import ChoiceModel, Standing
 from schemas.state import Taste
 
+MAX_CATEGORIES: Final = 32
 COLD: Final = 20
 """Choices before anything is served."""
 LEARNED_ALL, LEARNED_EACH = 20_000, 8

@@ -3,8 +3,9 @@
 import math
 from typing import Final
 
-from models.brand.choice import AtUsualPrices, last_brand
-from models.brand.position import LOW
+from models.brand.at_usual import AtUsualPrices
+from models.brand.prices import LOW
+from models.brand.situation import last_brand
 from schemas.state import CustomerState, Taste
 
 SHOWN: Final = 8

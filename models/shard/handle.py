@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from models.brand.choice import AtUsualPrices
+from models.brand.at_usual import AtUsualPrices
 from models.brand.loyalty import loyalty
 from models.brand.taste import SEGMENT
 from models.campaigns import decide as campaigns

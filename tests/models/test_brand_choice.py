@@ -10,23 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from models.brand.at_usual import AtUsualPrices
 from models.brand.book import OWN_SHARE, BrandBook
-from models.brand.choice import (
-    FEATURES,
-    START,
-    AtUsualPrices,
-    ConditionalLogit,
-    LastBrand,
-    Offer,
-    OwnShare,
-    Situation,
-    last_brand,
-    learn_market,
-    meet,
-    softmax,
-)
+from models.brand.choice import START, ConditionalLogit, LastBrand, OwnShare, softmax
 from models.brand.loyalty import loyalty, rule
-from models.brand.taste import GONE, MAX_BRANDS, MAX_CATEGORIES, RECENT, bought, remember, tell
+from models.brand.situation import FEATURES, Situation, last_brand
+from models.brand.standings import learn_market, meet
+from models.brand.taste import GONE, MAX_BRANDS, MAX_CATEGORIES, RECENT, Offer, bought, remember, tell
 from models.league.snapshot import freeze, thaw
 from models.receipt import read
 from schemas.choice import ChoiceModel, Standing, decode_choice, encode_choice

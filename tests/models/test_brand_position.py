@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from models.brand.book import BrandBook
-from models.brand.choice import MAX_BRANDS, OTHER
 from models.brand.dirichlet import expected, fit, negative_binomial
 from models.brand.image import MAX_DAYS, MAX_WORDS, DaySaid, Image, Images, shift, wilson
-from models.brand.position import SWITCH_FADE, CategorySums, UsualPrices
+from models.brand.prices import UsualPrices
+from models.brand.standings import MAX_BRANDS, OTHER
+from models.brand.sums import SWITCH_FADE, CategorySums
 from models.brand.taste import SEGMENT, tell
 from models.receipt import read
 from schemas.codec import decode

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.brand.book import BrandBook
-from models.brand.choice import OTHER
 from models.brand.promotion import MAX_OPEN, Promotions, Went
+from models.brand.standings import OTHER
 from models.brand.taste import tell
 from models.receipt import read
 from schemas.codec import decode

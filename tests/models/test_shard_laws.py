@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.brand.choice import FEATURES as CHOICE_FEATURES
 from models.brand.choice import START as CHOICE_START
+from models.brand.situation import FEATURES as CHOICE_FEATURES
 from models.campaigns.campaign import parse
 from models.customers.attributes import customer_pairs, offer_pairs
 from models.customers.features import NATURAL

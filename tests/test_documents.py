@@ -5,7 +5,10 @@ from pathlib import Path
 
 import typer
 
+from models.campaigns.audience import DOUBLES, INTS, STRINGS
+from models.campaigns.campaign import CampaignFile
 from schemas.codec import json_schemas
+from streams.campaigns import FEATURES
 from streams.cli import app
 from streams.settings import Settings
 
@@ -34,6 +37,17 @@ def test_every_default_is_the_one_that_is_documented():
 def test_every_command_is_in_the_list_and_no_other_is():
     listed = re.findall(r"^\| `([a-z-]+)` \|", (DOCS / "cli.md").read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(typer.main.get_command(app).commands)
+
+
+def test_every_field_of_a_campaign_and_every_name_of_an_audience_is_listed():
+    page = (DOCS / "campaigns.md").read_text()
+    fields, names = page.split("| field |")[1].split("`audience` is an expression")
+    listed = [
+        name for row in re.findall(r"^\| (`.+?`) \|", fields, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    ]
+    assert sorted(listed) == sorted(CampaignFile.__struct_fields__)
+    known = set(re.findall(r"`(\w+)`", names))
+    assert known >= {*FEATURES, *DOUBLES, *INTS, *STRINGS}
 
 
 def test_every_link_between_pages_leads_somewhere():

@@ -36,24 +36,25 @@ def _known(number: int | None) -> int:
     return UNKNOWN if number is None else int(number)
 
 
-_DOUBLES: Final[dict[str, Getter]] = {
+# What an expression may name, and how it is read. `features.<name>` comes on top.
+DOUBLES: Final[dict[str, Getter]] = {
     "churn": _score("churn"),
     "previous_churn": lambda moment: float(UNKNOWN if moment.previous_churn is None else moment.previous_churn),
     "response": _score("response"),
     "value": _score("value"),
 }
-_INTS: Final[dict[str, Getter]] = {
+INTS: Final[dict[str, Getter]] = {
     "segment": lambda moment: _known(moment.segment),
     "previous_segment": lambda moment: _known(moment.previous_segment),
     "best_segment": lambda moment: _known(moment.best_segment),
 }
-_STRINGS: Final[dict[str, Getter]] = {
+STRINGS: Final[dict[str, Getter]] = {
     "segment_name": lambda moment: moment.segment_name,
     "event": lambda moment: moment.kind,
 }
 
 
-_FEW: Final = frozenset({*_INTS, *_STRINGS})
+_FEW: Final = frozenset({*INTS, *STRINGS})
 """Variables that take few values."""
 
 
@@ -75,9 +76,9 @@ class AudienceError(ValueError):
 @lru_cache(maxsize=8)  # one environment for all campaigns of a catalogue
 def _environment(feature_names: tuple[str, ...]) -> Any:
     types = {
-        **dict.fromkeys(_DOUBLES, cel.Type.DOUBLE),
-        **dict.fromkeys(_INTS, cel.Type.INT),
-        **dict.fromkeys(_STRINGS, cel.Type.STRING),
+        **dict.fromkeys(DOUBLES, cel.Type.DOUBLE),
+        **dict.fromkeys(INTS, cel.Type.INT),
+        **dict.fromkeys(STRINGS, cel.Type.STRING),
         **{f"features.{name}": cel.Type.DOUBLE for name in feature_names},
     }
     return cel.NewEnv(config=cel.NewEnvConfigFromYaml("stdlib:\n  disable_macros: true\n"), variables=types)
@@ -178,5 +179,5 @@ def _read_by(compiled: bytes, feature_names: Sequence[str]) -> dict[str, Getter]
     The checker has resolved every name, whatever white space it was written with; in the serialised
     form each stands with its length before it. A string literal alike only binds a variable too many.
     """
-    every = {**_DOUBLES, **_INTS, **_STRINGS, **{f"features.{name}": _feature(name) for name in feature_names}}
+    every = {**DOUBLES, **INTS, **STRINGS, **{f"features.{name}": _feature(name) for name in feature_names}}
     return {name: read for name, read in every.items() if bytes([len(name)]) + name.encode() in compiled}

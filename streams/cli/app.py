@@ -1,5 +1,6 @@
 """The command itself, and what its parts share: where they print, how they end."""
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +15,10 @@ HELP = """Score customers live.
 Exit codes: 0 done, 1 not found or refused input, 2 wrong usage or settings, 3 a service is away.
 """
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
-out, err = Console(), Console(stderr=True)
+WIDE = 120
+"""Columns of what is written to a file or pipe: there is no terminal to fit, and names should stay whole."""
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+err = Console(stderr=True)
 
 
 def end(code: int, message: str) -> NoReturn:

@@ -78,3 +78,18 @@ def test_the_report_accounts_for_every_event_and_every_line(after):
     delay = report["latency"]["event_to_score_seconds"]
     assert 0 < delay["p50"] <= delay["p95"] <= delay["p99"]
     assert report["sales"]["all"]["7"]["mase"] < report["sales"]["all"]["7"]["baselines"]["seasonal_naive"]["mase"]
+
+
+def test_the_learner_kept_up_with_the_replay(after):
+    report, client, prefix, shown = after
+    sizes = report["segments"]["sizes"]
+    assert "not known yet" not in sizes
+    assert len(sizes) >= 5
+    assert max(sizes.values()) < sum(sizes.values()) / 2
+    assert sum(sizes.values()) == 4_372
+    churn = report["tasks"]["churn"]
+    trivial = max(figures["auc"] for figures in churn["baselines"].values())
+    assert churn["models"][churn["champion"]]["auc"] > trivial + 0.03
+    risks = {client.hget(key, "churn") for key in client.scan_iter(f"{prefix}customer:*", count=1_000)}
+    assert len(risks) > 1_000
+    assert "paper_party" in shown

@@ -35,6 +35,12 @@ GIVEN = {
     "chunk_size": 100,
     "metrics_port": 0,
 }
+HUNG = 30.0
+"""Seconds after which a worker that was told to end is ended by force, with its stacks in the log."""
+GRACE = 8.0
+"""Seconds that a plan has to act when all else is done: offsets are confirmed every five."""
+RETURN = 15.0
+"""Seconds that a job has to be taken again after a restart, if another worker does not have it."""
 
 
 def fill(stack: Stack, prefix: str, made: Input) -> None:
@@ -112,6 +118,8 @@ class Job:
                 client.set(self.keys.model_version(task, version), body)
         self.workers: list[Worker] = []
         self.complaints: list[str] = []
+        self._restarted: tuple[float, list[int]] | None = None
+        self._rested: float | None = None
         self._client = stack.client()
         self.log = folder / "workers.log"
         self.total = len(made.records)
@@ -133,6 +141,7 @@ class Job:
         given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
         env = os.environ | {f"STREAMSCORE_{name.upper()}": str(value) for name, value in given.items()}
         env |= {"CHAOS_PLAN": plan.to_json(), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+        env["PYTHONFAULTHANDLER"] = "1"  # a worker that hangs is ended by SIGABRT
         command = [sys.executable, "-m", "chaos.worker", "worker"] + ([f"--only={only}"] if only else [])
         with self.log.open("ab") as log:
             return subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -146,23 +155,36 @@ class Job:
                 worker.starts += 1
                 if worker.starts > 40:
                     raise RuntimeError(f"a worker ended {worker.starts - 1} times: {self.log}")
+                self._restarted = time.monotonic(), self._heads()
                 worker.child = self._spawn(worker.plan, worker.only)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> list[int]:
-        """End all workers for good; returns their exit codes."""
+        """End all workers for good; returns their exit codes.
+
+        Plans that have not acted do not any more: what ends a worker from here on is the worker. One that hangs ends
+        with -6, and the log has the stacks of its threads.
+        """
         for worker in self.workers:
             worker.stopped = True
+            if worker.plan.once:
+                Path(worker.plan.once).touch()
             if worker.child.poll() is None:
                 worker.child.send_signal(signal.SIGCONT)
                 worker.child.send_signal(number)
-        codes = []
-        for worker in self.workers:
+        return [self._ended(worker.child) for worker in self.workers]
+
+    @staticmethod
+    def _ended(child: subprocess.Popen[bytes]) -> int:
+        for number in (signal.SIGABRT, signal.SIGKILL):
             try:
-                codes.append(worker.child.wait(30))
+                return child.wait(HUNG)
             except subprocess.TimeoutExpired:
-                worker.child.kill()
-                codes.append(worker.child.wait())
-        return codes
+                child.send_signal(number)
+        return child.wait()
+
+    def tail(self, characters: int = 6_000) -> str:
+        """The end of the workers' log."""
+        return self.log.read_text(errors="replace")[-characters:]
 
     def remove(self) -> None:
         """Remove what the run has left in Kafka and Redis: the next ones need the room."""
@@ -191,10 +213,42 @@ class Job:
         except (redis.RedisError, OSError):
             return None
 
+    def _heads(self) -> list[int]:
+        """Heads of all shards and of the learner; nothing while Redis is away."""
+        names = [*map(self.keys.shard, range(self.made.partitions)), self.keys.learner(0)]
+        try:
+            return [int(self._client.hget(name, "head") or 0) for name in names]
+        except (redis.RedisError, OSError):
+            return []
+
+    def _returned(self) -> bool:
+        """Whether all run, and all has been taken or written since the last restart, or has had the time."""
+        if any(worker.child.poll() is not None for worker in self.workers if not worker.stopped):
+            return False
+        if self._restarted is None:
+            return True
+        at, heads = self._restarted
+        now = self._heads()
+        if time.monotonic() > at + RETURN or (now and all(new > old for new, old in zip(now, heads, strict=False))):
+            self._restarted = None
+        return self._restarted is None
+
+    def acted(self) -> bool:
+        """Whether every plan has acted that is to act; ask before the end."""
+        return all(Path(str(worker.plan.once)).exists() for worker in self.workers if worker.plan.step)
+
+    def finished(self) -> bool:
+        """Whether all is settled, and every plan has acted or had `GRACE` more seconds to."""
+        if not self.settled():
+            self._rested = None
+            return False
+        self._rested = self._rested or time.monotonic()
+        return self.acted() or time.monotonic() > self._rested + GRACE
+
     def settled(self) -> bool:
-        """Whether all is handled, sent on, learned and saved."""
+        """Whether all is handled, sent on, learned and saved, by workers that are there (again)."""
         handled = self.handled()
-        if handled is None or sum(handled.values()) < self.total:
+        if handled is None or sum(handled.values()) < self.total or not self._returned():
             return False
         try:
             if any(self._client.hlen(self.keys.outbox(n)) for n in range(self.made.partitions)):

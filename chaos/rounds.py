@@ -41,6 +41,7 @@ class Round:
     events: int = 0
     seconds: float = 0.0
     still: float | None = None
+    nth: int | None = None
     wrong: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -124,14 +125,12 @@ class Rounds:
         workers = rng.choice([1, 2, 2, 3] if plan.step is None else [1, 1, 2])
         chunk = rng.choice(CHUNKS)
         plan.pace = (rng.choice([0.3, 0.6, 0.9]) if plan.step is None else 0.1) * chunk / 100
-        done = Round(number, kind, workers, pinned, chunk)
+        done = Round(number, kind, workers, pinned, chunk, nth=plan.nth if plan.step else None)
         began, folder = time.monotonic(), self.folder / f"round-{number}"
         try:
             calm, made = self.calm(which, pinned=pinned, chunk=chunk), self.input(which)
             began = time.monotonic()
-            job = Job(self.stack, made, folder, learned() if pinned else None, chunk_size=chunk)
-            done.events = job.total
-            self._disturb(job, done, fault, plan, rng)
+            job = self._disturbed(made, folder, done, fault, plan, rng)
             done.wrong += job.complaints
             done.wrong += judge(find(job), calm, made, job.settings.policy, pinned=pinned, offline=self.offline)
             if not done.wrong:
@@ -164,7 +163,9 @@ class Rounds:
                 job.run_until(partial(job.reached, 0.2), PATIENCE, "a part")
                 FAULTS[mutation.fault](job, rng)
             moves = Moves(job)
-            job.run_until(lambda: moves.still() > patience or job.settled(), PATIENCE, "settled")
+            job.run_until(lambda: moves.still() > patience or job.finished(), PATIENCE, "settled")
+            if not job.acted():
+                return ["unfinished: the plan has not acted"]
             if not job.settled():
                 stuck.append(f"{STUCK}: nothing has moved for {patience:.0f} s: {moves.stands}")
         except TimeoutError as error:
@@ -175,7 +176,23 @@ class Rounds:
             job.end()
         return stuck + judge(find(job), calm, made, job.settings.policy, pinned=True, offline=self.offline)
 
-    def _disturb(self, job: Job, done: Round, fault: str | Plan, plan: Plan, rng: random.Random) -> None:
+    def _disturbed(
+        self, made: Input, folder: Path, done: Round, fault: str | Plan, plan: Plan, rng: random.Random
+    ) -> Job:
+        """Run a job to its end with a fault in it: a step that does not come so often is disturbed at its first time."""
+        job = Job(self.stack, made, folder, learned() if done.pinned else None, chunk_size=done.chunk)
+        done.events = job.total
+        if self._disturb(job, done, fault, plan, rng):
+            return job
+        if plan.nth == 1:
+            raise RuntimeError("the plan has not acted")
+        job.remove()
+        remove(folder)
+        done.nth = 1
+        return self._disturbed(made, folder, done, fault, replace(plan, nth=1, once=None), rng)
+
+    def _disturb(self, job: Job, done: Round, fault: str | Plan, plan: Plan, rng: random.Random) -> bool:
+        """Returns whether the fault has come."""
         for _ in range(done.workers):
             job.start(plan)
         with Flow(job) as flow:
@@ -183,11 +200,13 @@ class Rounds:
                 if isinstance(fault, str):
                     job.run_until(partial(job.reached, rng.uniform(0.1, 0.4)), PATIENCE, "a part")
                     fell, healed = FAULTS[fault](job, rng)
-                job.run_until(job.settled, PATIENCE, "settled")
+                job.run_until(job.finished, PATIENCE, "settled")
             finally:
                 self.stack.heal()
+                acted = job.acted()
                 codes = job.end()
             if any(codes):
-                done.wrong.append(f"stop: workers told to end ended with {codes}")
+                done.wrong.append(f"stop: workers told to end ended with {codes}: {job.tail(2_000)}")
             if isinstance(fault, str):
                 done.still = flow.still(fell, healed)
+        return acted

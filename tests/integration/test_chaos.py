@@ -22,7 +22,7 @@ SHORT = [
     Plan("commit sent", "after", "kill", nth=6),
     Plan("commit sent", "after", "unavailable", nth=6),
     Plan("trim", "before", "kill", nth=6),
-    Plan("learner save", "after", "kill", nth=2),
+    Plan("learner save", "after", "kill"),  # the first: on a quick machine there is no other
 ]
 
 
@@ -42,10 +42,11 @@ def run(stack, made, folder, plan, disturb=None):
     try:
         if disturb is not None:
             disturb(job)
-        job.run_until(job.settled, PATIENCE, "settled")
+        job.run_until(job.finished, PATIENCE, "settled")
+        assert job.acted(), job.tail()
         return find(job), job
     finally:
-        assert job.end() == [0]
+        assert job.end() == [0], job.tail()
 
 
 def agree(differences):
@@ -89,8 +90,8 @@ def test_kill_9_changes_nothing(calm, made, tmp_path, stack, policy):
 
 @pytest.mark.parametrize("plan", SHORT, ids=lambda plan: f"{plan.act}-{plan.step}")
 def test_a_fault_at_a_step_changes_nothing(plan, calm, made, tmp_path, stack, policy):
-    found, _ = run(stack, made, tmp_path, replace(plan, pace=0.05, once=str(tmp_path / "acted")))
-    assert (tmp_path / "acted").exists()
+    found, job = run(stack, made, tmp_path, replace(plan, pace=0.05, once=str(tmp_path / "acted")))
+    assert job.workers[0].starts == 1 + (plan.act == "kill")
     agree(judge(found, calm, made, policy, pinned=True))
 
 

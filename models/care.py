@@ -128,3 +128,12 @@ def promote_labels(league: LabelLeague, request: Request) -> None:
     if request.model not in league.eligible():
         raise Refused(f"{request.model} cannot serve {league.task}: {', '.join(league.eligible())} can")
     league.promote_by_hand(request.model, request.reason())
+
+
+def allow_labels(league: League, request: Request) -> None:
+    """Change what learning an example may take because somebody said so. Raises `Refused`."""
+    if not isinstance(league, LabelLeague):
+        raise Refused(f"{league.task} has no budget: all its entrants together take less than one of the others")
+    if not 0.0 < request.microseconds < 1e9:
+        raise Refused(f"a budget is a number of microseconds above 0, not {request.microseconds}")
+    league.allow_by_hand(request.microseconds, request.reason())

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from models.brand.book import BrandBook
-from models.care import Care, Kept, Refused, promote_labels
+from models.care import Care, Kept, Refused, allow_labels, promote_labels
 from models.cold import LAST_ORDERS, LAST_WINDOW, NAMES
 from models.customers.attributes import unpack_pairs
 from models.customers.features import unpack
@@ -178,6 +178,8 @@ class Learning:
         task, league = request.task, self.leagues[request.task]
         if request.what == "rollback":
             return self.care.hold(task, request.version, league, request.reason())
+        if request.what == "budget":
+            return allow_labels(league, request)
         self._keep(task)
         if request.model in ("", self.champion(task)):
             if task not in self.care.held:

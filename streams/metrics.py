@@ -97,6 +97,14 @@ class Metrics:
             "streamscore_model_rollbacks_total", "Versions that served again, and releases", ["task", "what"],
             registry=registry,
         )  # fmt: skip
+        self.sees = Gauge(
+            "streamscore_model_share", "Of the examples that an entrant learns; 0: benched", ["task", "model"],
+            registry=registry,
+        )  # fmt: skip
+        self.budget = Gauge(
+            "streamscore_learning_microseconds", "An example, by declared costs: what it takes, and may take",
+            ["task", "of"], registry=registry,
+        )  # fmt: skip
         self.drift = Counter("streamscore_drift_total", "Drifts detected", ["task", "model"], registry=registry)
         self.segment = Gauge("streamscore_segment_customers", "Customers a segment", ["segment"], registry=registry)
         self.sales = Gauge("streamscore_sales", "Last closed day, main currency", ["series"], registry=registry)
@@ -214,7 +222,16 @@ class Metrics:
 
     def unlearned(self) -> None:
         """Forget what the learner stood at: another worker may have it now."""
-        figures = (self.model, self.role, self.segment, self.sales, self.forecast, self.coverage)
+        figures = (
+            self.model,
+            self.role,
+            self.sees,
+            self.budget,
+            self.segment,
+            self.sales,
+            self.forecast,
+            self.coverage,
+        )
         brands = (self.share, self.negative, self.shift, self.again)
         market = (self.demand, self.ahead, self.index, self.market_share, self.active)
         for gauge in (*figures, *brands, *market):
@@ -263,6 +280,11 @@ class Metrics:
         self.role.labels(task, figures["champion"], "champion").set(1)
         self._changes(task, figures.get("changes", ()))
         self._features(task, figures.get("feature_drift", {}))
+        for name, share in figures.get("shares", {}).items():
+            self.sees.labels(task, name).set(share)
+        for of, name in (("spent", "spent"), ("budget", "microseconds")):
+            if "budget" in figures:
+                self.budget.labels(task, of).set(figures["budget"][name])
         for name in figures["baselines"]:
             self.role.labels(task, name, "baseline").set(1)
 
@@ -276,7 +298,9 @@ class Metrics:
                 self.drift.labels(task, change["model"]).inc()
             elif change["what"] == "promotion":
                 self.promotions.labels(task, change["before"], change["model"]).inc()
-            else:
+            elif change["what"] == "lead":  # within who serves: the mixture moves over by itself
+                self.promotions.labels(task, f"mixture:{change['before']}", f"mixture:{change['model']}").inc()
+            elif change["what"] in ("rollback", "release"):
                 self.versions.labels(task, change["what"]).inc()
             logger.info("%s: %s of %s: %s", task, change["what"], change["model"], change["reason"])
 

@@ -29,13 +29,14 @@ def number(value: Any) -> str:
 
 def show_list(console: Console, standings: Mapping[str, Standing], retrained: Mapping[str, Mapping[str, Any]]) -> None:
     """Print who serves each task, from what, and what can serve again."""
-    table = Table("task", "serves", "champion", "examples", "newest example", "published", "can serve again")
+    table = Table("task", "serves", "champion", "examples", "newest", "published", "µs an example", "can serve again")
     for task, one in standings.items():
         serves = one.pinned or one.version or "cold"
         held = " (rolled back)" if one.report.get("rolled_back_to") or one.pinned else ""
         champion = one.lineage.get("champion") or one.report["champion"]
         dates = [one.lineage.get(name) or "-" for name in ("newest_example_at", "published_at")]
-        table.add_row(task, serves + held, champion, f"{one.report['examples']:,}", *dates, ", ".join(one.kept) or "-")
+        known = [champion, f"{one.report['examples']:,}", *dates, spending(one.report)]
+        table.add_row(task, serves + held, *known, ", ".join(one.kept) or "-")
     console.print(table)
     if retrained:
         anew = Table("learner", "offset", "made", "examples", title="Trained anew, not serving", title_justify="left")
@@ -45,11 +46,27 @@ def show_list(console: Console, standings: Mapping[str, Standing], retrained: Ma
         console.print(anew)
 
 
+def spending(report: Mapping[str, Any]) -> str:
+    """Say what learning takes of its budget, and who sees less for it.
+
+    >>> budget = {"spent": 187.5, "microseconds": 200.0}
+    >>> spending({"budget": budget, "shares": {"tree": 0.125, "forest": 0.0}})
+    '188 of 200: tree 1 in 8, forest benched'
+    """
+    if "budget" not in report:
+        return "-"
+    shares = report.get("shares", {}).items()
+    rare = ", ".join(f"{name} 1 in {1.0 / share:.0f}" if share else f"{name} benched" for name, share in shares)
+    budget = report["budget"]
+    return f"{budget['spent']:,.0f} of {budget['microseconds']:,.0f}" + (f": {rare}" if rare else "")
+
+
 def show_task(console: Console, one: Standing) -> None:
     """Print one league: entrants, changes, versions, what moves the scores."""
     report = one.report
     console.rule(f"{one.task}: {one.pinned or one.version or 'cold'} serves")
     show_entrants(console, report, everybody(report))
+    console.print(f"Learning an example takes, by declared costs in µs, {spending(report)}", highlight=False)
     for change in report.get("changes", [])[-LATEST:]:
         console.print(f"after {change['examples']:,} examples: {_change(change)}", highlight=False)
     for name, told in report.get("feature_drift", {}).items():
@@ -71,6 +88,7 @@ def show_task(console: Console, one: Standing) -> None:
 
 def _change(change: Mapping[str, Any]) -> str:
     words = {"promotion": "{model} took over from {before}", "drift": "drift seen while {model} served"}
+    words |= {"lead": "{model} leads within the mixture, not {before}", "budget": "{model} µs an example, not {before}"}
     words |= {"rollback": "version {model} serves again, not {before}", "release": "the league's own champion serves"}
     said: str = words.get(change["what"], change["what"])
     return f"{said.format(**change)}: {change['reason']}"

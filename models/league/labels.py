@@ -10,14 +10,16 @@ from msgspec import Struct, field
 from river.drift import ADWIN
 
 from models.league.baselines import OneFeatureRule, RunningMean
+from models.league.budget import BUDGET, cost_of, every, spent
 from models.league.compiled import calibrated, mixed, with_slots
 from models.league.contract import Features, Learner
 from models.league.delayed import ByDelay
 from models.league.kalman import Kalman, log_odds
+from models.league.lead import Lead
 from models.league.league import NO_PAIRS, League, Pairs, learner_of
 from models.league.prequential import BinaryQuality
 from models.league.promotion import Contest
-from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, MIXTURE, SAMPLED, TRIVIAL
+from models.league.roster import CHAMPION, EARLIEST, ENTRANTS, EVERY, MIXED, MIXTURE, TRIVIAL
 from models.league.shift import Shift
 from models.league.vocabulary import Vocabulary
 from models.lifetimes.entrant import LifetimeEntrant
@@ -103,6 +105,8 @@ class LabelLeague(League):
         self.changes: list[Change] = []
         self.timed: dict[str, Timed] = {}
         self.by_hand = 0
+        self.allow(BUDGET)
+        self.lead = Lead((lifetimes and next(iter(lifetimes))) or MIXED[0])
         self.by_delay = ByDelay()
         self.shift = Shift()
 
@@ -115,10 +119,26 @@ class LabelLeague(League):
         """Return all who learn by themselves, by name."""
         return {**self.learners, **self.baselines}
 
-    def _seeing(self, x: Features) -> dict[str, Learner]:
-        """Return who sees this example: those who are sampled see a share, drawn by the example itself."""
+    def allow(self, microseconds: float) -> None:
+        """Keep learning an example within a budget of declared costs: see `budget.every`."""
+        self.budget = microseconds
+        self.every = every(self.learners, self.mixed, microseconds)
+
+    def allow_by_hand(self, microseconds: float, reason: str) -> None:
+        """Do so because somebody said it."""
+        before = self.budget
+        self.allow(microseconds)
+        self._note("budget", f"{microseconds:g}", f"{before:g}", reason)
+
+    def _drawn(self, x: Features) -> frozenset[str]:
+        """Return who learns this example: those who are sampled see a share, drawn by the example itself."""
         number = int(math.fsum(x.values()) * 4_096.0) if math.isfinite(sum(x.values())) else 0
-        return {name: one for name, one in self.entrants().items() if number % SAMPLED.get(name, 1) == 0}
+        rare = (name for name, share in self.every.items() if not share or number % share)
+        return frozenset(self.entrants()).difference(rare)
+
+    def _seeing(self, drawn: frozenset[str]) -> dict[str, Learner]:
+        """Return who is asked about an example: who learns it, and all whom the mixture needs."""
+        return {name: one for name, one in self.entrants().items() if name in drawn or name in self.mixed}
 
     @staticmethod
     def _raw(x: Features, seeing: Mapping[str, Learner]) -> dict[str, float]:
@@ -144,7 +164,7 @@ class LabelLeague(League):
     def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
         """Return every entrant's score, for `mature` to judge later."""
         x = self.seen(x, pairs)
-        return self._answers(self._raw(x, self._seeing(x)))
+        return self._answers(self._raw(x, self._seeing(self._drawn(x))))
 
     def mature(
         self,
@@ -162,7 +182,8 @@ class LabelLeague(League):
         self._know(pairs)
         self.shift.update(x)
         x, label = self.seen(x, pairs), bool(y)
-        seeing = self._seeing(x)
+        drawn = self._drawn(x)
+        seeing = self._seeing(drawn)
         raw = self._raw(x, seeing)
         now = self._answers(raw)
         if judged:
@@ -179,6 +200,8 @@ class LabelLeague(League):
             if name in raw:
                 calibration.learn(SLOPE, np.array([log_odds(raw[name])]), label)
         for name, learner in seeing.items():
+            if name not in drawn:
+                continue
             began = self.clock() if self.clock else 0.0
             learner.learn_one(x, y)
             if self.clock:
@@ -192,6 +215,7 @@ class LabelLeague(League):
 
     def _compare(self, now: Mapping[str, float], label: bool) -> None:
         losses = {name: -math.log(max(chance if label else 1.0 - chance, 1e-6)) for name, chance in now.items()}
+        self.lead.update({name: losses[name] for name in self.mixed})
         champion = losses.pop(self.champion_name)
         self.contest.update(champion, losses)
         self._detect("loss", champion)
@@ -199,6 +223,7 @@ class LabelLeague(League):
 
     def _look(self) -> None:
         """Promote who has shown to be better. A rate takes over from the mixture alone: it ranks nobody."""
+        self._look_at_lead()
         eligible = [name for name in self.eligible() if name != self.champion_name]
         winner = self.contest.winner(eligible)
         if winner is None:
@@ -207,6 +232,16 @@ class LabelLeague(League):
         if winner in TRIVIAL and self.champion_name in self.mixed:
             winner, reason = MIXTURE, f"{winner} has beaten the champion: {reason}"
         self.promote(winner, reason)
+
+    def _look_at_lead(self) -> None:
+        """Tell where another member is the best of the mixture: who serves stays, and what it says moves over."""
+        before, evidence = self.lead.name, self.lead.look()
+        if evidence is not None:
+            weights = dict(zip(self.mixed, self.mixture.weights[1:].tolist(), strict=False))
+            weighs = f"it weighs {weights[self.lead.name]:.2f} in the mixture, {before} {weights[before]:.2f}"
+            self._note(
+                "lead", self.lead.name, before, f"its losses are lower: evidence of {evidence:,.0f} to 1; {weighs}"
+            )
 
     def eligible(self) -> tuple[str, ...]:
         """Return who may serve: all that can be compiled."""
@@ -278,7 +313,9 @@ class LabelLeague(League):
             "champion": self.champion_name,
             "models": {name: self._report(name) | {"microseconds_per_example": took} for name, took in timed.items()},
             "baselines": {name: self._report(name) for name in self.baselines},
-            "shares": {name: 1.0 / every for name, every in SAMPLED.items()},
+            "shares": {name: 1.0 / share if share else 0.0 for name, share in self.every.items()},
+            "budget": self._spending(),
+            "lead": self.lead.name,
             "served": self.served.report(),
             "changes": [msgspec.to_builtins(change) for change in self.changes],
             "drift": dict(self.drift.alarms),
@@ -287,6 +324,15 @@ class LabelLeague(League):
             "feature_drift": self.shift.report(),
             "reliability": self.fresh[self.champion_name].reliability(),  # type: ignore[union-attr]
             "evidence": {name: self.contest.evidence(name) for name in self.contest.wealth},
+        }
+
+    def _spending(self) -> dict[str, Any]:
+        """Return the budget and what the entrants take of it, in declared microseconds an example."""
+        return {
+            "microseconds": self.budget,
+            "spent": spent(dict.fromkeys(self.learners, 1) | self.every),
+            "costs": {name: cost_of(name) for name in self.learners},
+            "benched": [name for name, share in self.every.items() if not share],
         }
 
     def state(self) -> dict[str, Any]:
@@ -309,6 +355,8 @@ class LabelLeague(League):
             "examples": self.examples,
             "positives": self.positives,
             "by_hand": self.by_hand,
+            "budget": self.budget,
+            "lead": msgspec.to_builtins(self.lead),
             "by_delay": msgspec.to_builtins(self.by_delay),
             "shift": self.shift.state(),
             "vocabulary": msgspec.to_builtins(self.vocabulary),
@@ -326,6 +374,9 @@ class LabelLeague(League):
             state["positives"],
         )
         league.by_hand = state.get("by_hand", 0)
+        league.allow(state.get("budget", BUDGET))
+        if "lead" in state:
+            league.lead = msgspec.convert(state["lead"], Lead)
         league.shift = Shift.restore(state.get("shift", {}))
         league.by_delay = msgspec.convert(state.get("by_delay", {}), ByDelay, strict=False)
         for name, learner in kept.items():

@@ -10,6 +10,7 @@ from models.league.boosted import Boosted
 from models.league.compiled import with_slots
 from models.league.contract import Features, Learner
 from models.league.dynamic import Dynamic
+from models.league.forest import Forest
 from models.league.learners import Classifier, Regressor, classifier, regressor
 from models.league.margin import Fourier, Hinge
 from models.league.net import Net
@@ -42,6 +43,7 @@ _LEARNERS: Final[dict[str, type[Learner]]] = {
         Net,
         Boosted,
         Tree,
+        Forest,
     )
 }
 

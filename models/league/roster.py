@@ -7,6 +7,7 @@ from models.league.baselines import RecentRate
 from models.league.boosted import Boosted
 from models.league.contract import Learner
 from models.league.dynamic import Dynamic
+from models.league.forest import Forest
 from models.league.learners import classifier
 from models.league.margin import Fourier, Hinge
 from models.league.net import Net
@@ -23,14 +24,13 @@ ENTRANTS: Final[dict[str, Callable[[float], Learner]]] = {
     "net": Net,
     "boosted": Boosted,
     "tree": Tree,
+    "forest": Forest,
 }
 """Made from the prior probability."""
 TRIVIAL: Final[dict[str, Callable[[float], Learner]]] = {
     "last_100": lambda prior: RecentRate(prior, 100.0),
     "last_1000": lambda prior: RecentRate(prior, 1_000.0),
 }
-SAMPLED: Final[dict[str, int]] = {"fourier": 8, "net": 8, "tree": 8}
-"""Who sees one example in so many, drawn by the example: too dear for all, and not among those who may serve."""
 MIXED: Final = ("logistic", "dynamic", "hinge", "boosted")
 """Members of the mixture: all can be compiled. So can a buy-till-you-die model, where a league has one."""
 EVERY: Final = 50

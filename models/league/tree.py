@@ -24,7 +24,7 @@ class Tree(Binary):
 
     def __init__(self, prior: float) -> None:
         super().__init__(prior)
-        self.model = HoeffdingAdaptiveTreeClassifier(
+        self.model: Any = HoeffdingAdaptiveTreeClassifier(
             grace_period=50, delta=1e-4, max_depth=DEPTH, max_size=MEGABYTES, seed=1
         )
 

@@ -197,6 +197,33 @@ def rollback(
         return _ask(client, settings, request, wait, json)
 
 
+@models_app.command()
+def budget(
+    task: str,
+    microseconds: Annotated[float, typer.Argument(min=1, help="Of CPU an example, by declared costs.")],
+    why: Why = "",
+    dry_run: Dry = False,
+    wait: Wait = 30.0,
+    json: Json = False,
+) -> None:
+    """Change what learning an example of a task may take: dear entrants see a share of the examples, or are benched.
+
+    Costs are declared, not measured while it runs, so that what is learned stays the same whoever learns it again.
+    """
+    from schemas.requests import Request
+    from streams.operator import new_id
+
+    settings = load_settings()
+    with _client(settings) as client:
+        one = _standing(client, settings, task)
+        request = Request(new_id(), "budget", task, why=why, microseconds=microseconds)
+        if dry_run:
+            return _told(
+                json, request, "dry run", {"budget": one.report.get("budget"), "sees": one.report.get("shares")}
+            )
+        return _ask(client, settings, request, wait, json)
+
+
 def _ask(client: Any, settings: Settings, request: Any, wait: float, json: bool) -> None:
     """Send a request, and say what became of it."""
     from streams.operator import outcome, pin, send_request
@@ -222,6 +249,7 @@ def _told(json: bool, request: Any, became: Literal["done", "dry run"] | str, mo
         _say({"request": request, "outcome": became} | more)
     else:
         goal = request.version or request.model or "the league's own champion"
+        goal = f"{request.microseconds:g} µs" if request.what == "budget" else goal
         out.print(f"{request.what} {request.task} {goal}: {became}", highlight=False)
         for name, value in more.items():
             out.print(f"  {name}: {msgspec.json.encode(value).decode()}", highlight=False, soft_wrap=True)

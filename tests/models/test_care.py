@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from models.care import KEPT, REMEMBERED, Care, Kept
 from models.customers.features import NATURAL
+from models.league.budget import BUDGET
 from models.league.fallback import persistence
 from models.league.snapshot import freeze, thaw
 from models.learning import Learning
@@ -81,6 +82,8 @@ def test_a_request_that_comes_twice_is_done_once():
         ("promote", "value", {"model": "running_mean"}, "running_mean cannot serve value"),
         ("promote", "purchases", {"model": "running_mean"}, "running_mean cannot serve purchases"),
         ("rollback", "churn", {"version": "99999"}, "no version 99999"),
+        ("budget", "value", {"microseconds": 100.0}, "value has no budget"),
+        ("budget", "churn", {}, "a number of microseconds above 0"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words_and_changes_nothing(what, task, more, words):
@@ -111,6 +114,38 @@ def test_an_earlier_version_serves_again_to_the_bit_until_it_is_released():
     assert serving(learning) != wanted
     whats = [change["what"] for change in learning.report()["tasks"]["churn"]["changes"] if change["what"] != "drift"]
     assert whats[-2:] == ["rollback", "release"]
+
+
+def test_a_budget_benches_the_dear_ones_from_its_place_on_and_says_so():
+    learning = taught(60)
+    league = learning.leagues["churn"]
+    before, learned = league.learners["net"].seen, league.learners["dynamic"].seen
+    assert ask(learning, "a1", "budget", "churn", microseconds=760.0, why="a slow machine") == DONE
+    feed(learning, 2, 300)
+    report = learning.report()["tasks"]["churn"]
+    assert league.learners["net"].seen - before <= 20  # one in 64, or none
+    assert league.learners["dynamic"].seen == learned + 300  # who may serve sees all
+    assert report["budget"]["spent"] <= report["budget"]["microseconds"] == 760.0
+    assert report["budget"]["benched"] == [name for name, share in report["shares"].items() if not share] != []
+    told = report["changes"][-1]
+    assert (told["what"], told["model"], told["before"]) == ("budget", "760", f"{BUDGET:g}")
+    assert "a slow machine" in told["reason"]
+    again = Learning(Policy())
+    again.restore(thaw(freeze(learning.state(), KEY), KEY), learning.parts())
+    for one in (learning, again):
+        feed(one, 3, 60)
+    assert again.leagues["churn"].report() == league.report()
+
+
+def test_beyond_all_benching_who_may_serve_learns_less_and_still_serves():
+    learning = taught(30)
+    assert ask(learning, "a1", "budget", "churn", microseconds=30.0) == DONE
+    league = learning.leagues["churn"]
+    learned, judged = league.learners["boosted"].seen, league.fresh["boosted"].count
+    feed(learning, 2, 300)
+    assert league.learners["boosted"].seen - learned < 60
+    assert league.fresh["boosted"].count - judged == 300
+    assert league.report()["budget"]["spent"] <= 30.0
 
 
 def test_a_promotion_of_an_amount_serves_and_is_noted():

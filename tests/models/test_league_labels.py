@@ -204,6 +204,22 @@ def test_a_restored_league_with_lifetimes_has_the_same_future(churning):
     assert run(restored) == run(churning)
 
 
+def test_another_leads_the_mixture_once_the_world_has_turned_and_it_is_noted_with_its_reason():
+    league = LabelLeague("response", 0.1)
+    league.lead.name = "boosted"
+    draw = np.random.default_rng(2)
+    league.learners["boosted"].score_one = lambda x: draw.random()
+    teach(league, 9, 1_500)
+    leads = [change for change in league.changes if change.what == "lead"]
+    assert (leads[0].before, league.lead.name) == ("boosted", leads[-1].model)
+    assert len(leads) <= 3
+    assert "evidence of" in leads[0].reason
+    assert "in the mixture" in leads[0].reason
+    assert league.champion_name == MIXTURE
+    restored = LabelLeague.restore(thaw(freeze(league.state(), KEY), KEY))
+    assert restored.lead == league.lead
+
+
 def test_a_rate_takes_over_from_the_mixture_alone():
     league = LabelLeague("response", 0.1)
     league.promote("logistic", "by hand")

@@ -28,7 +28,7 @@ ENTRANTS = {
     "persistence": lambda: Persistence("f3"),
 }
 PRIORS = {**dict.fromkeys(ROSTER | TRIVIAL, 0.1), "classifier": 0.1, "regressor": 30.0, "base_rate": 0.1, "rule": 0.1}
-SHARES_OBJECTS = {"tree"}
+SHARES_OBJECTS = {"tree", "forest"}
 """Pickles of equal trees differ in which equal objects they share: their futures are compared instead."""
 AMOUNTS = {"regressor", "persistence"}
 
@@ -188,3 +188,15 @@ def test_another_process_and_hash_seed_gives_the_same_bits():
     ]
     assert told[0] == told[1]
     assert json.loads(told[0])[0] == feed("classifier", ENTRANTS["classifier"](), seed=1, count=60)
+
+
+@pytest.mark.parametrize("name", ["tree", "forest"])
+def test_a_tree_of_river_learns_what_a_line_cannot(name):
+    """The label says how far from the middle a value lies: a line is right half of the time."""
+    draw, learner, scores, labels = np.random.default_rng(5), ROSTER[name](0.5), [], []
+    for row in draw.uniform(-1.0, 1.0, (4_000, 3)).tolist():
+        x, y = dict(zip("abc", row, strict=True)), float(abs(row[0]) > 0.5 + 0.2 * row[1])
+        scores.append(learner.score_one(x))
+        learner.learn_one(x, y)
+        labels.append(y)
+    assert auc(np.array(labels[3_000:]), np.array(scores[3_000:])) > 0.85

@@ -73,3 +73,14 @@ def test_the_flip_is_told_with_its_reason(flipped):
     assert alarms
     assert alarms[0].examples <= flip + ALLOWED
     assert "moved from" in alarms[0].reason
+
+
+def test_who_leads_the_mixture_then_is_told_with_its_reason(flipped):
+    """The mixture serves and moves over by itself: nobody has to be promoted, and yet the change is an event."""
+    rows, league = flipped
+    flip = int((rows[:, 0] < START.timestamp() + FLIP_DAY * DAY).sum())
+    told = [change for change in league.changes if change.what in ("lead", "promotion")]
+    print([(change.examples - flip, change.what, change.before, change.model) for change in told])  # noqa: T201 - as above
+    after = [change for change in told if flip < change.examples <= flip + ALLOWED]
+    assert after
+    assert "evidence of" in after[0].reason

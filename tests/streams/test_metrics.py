@@ -3,6 +3,7 @@
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.league.budget import BUDGET
 from models.learning import Learning
 from models.policy import Policy
 from schemas.commit import Commit, Place
@@ -18,6 +19,8 @@ NAMES = {
     "streamscore_dead_letters_total": {"reason"},
     "streamscore_model_metric": {"task", "model", "metric"},
     "streamscore_model_promotions_total": {"task", "from", "to"},
+    "streamscore_model_share": {"task", "model"},
+    "streamscore_learning_microseconds": {"task", "of"},
     "streamscore_drift_total": {"task", "model"},
     "streamscore_label_delay_seconds": {"task"},
     "streamscore_segment_customers": {"segment"},
@@ -178,14 +181,30 @@ def test_changes_of_a_league_are_counted_once():
     learning = learned()
     learning.leagues["churn"].promote("dynamic", "by hand")
     learning.leagues["churn"]._note("drift", "dynamic", "dynamic", "loss moved")
+    learning.leagues["churn"]._note("lead", "dynamic", "boosted", "its losses are lower")
+    learning.leagues["churn"].allow_by_hand(500.0, "by hand")
     show(metrics, learning)
     show(metrics, learning)
     assert metrics.promotions.labels("churn", "mixture", "dynamic")._value.get() == 1.0
+    assert metrics.promotions.labels("churn", "mixture:boosted", "mixture:dynamic")._value.get() == 1.0
     assert metrics.drift.labels("churn", "dynamic")._value.get() == 1.0
+    assert labels(metrics, "streamscore_model_rollbacks_total") == set()
     roles = {
         tuple(dict(one)[key] for key in ("task", "model", "role")) for one in labels(metrics, "streamscore_model_role")
     }
     assert ("churn", "dynamic", "champion") in roles
+
+
+def test_what_learning_may_take_and_who_sees_less_for_it_are_shown():
+    metrics, learning = Metrics(), learned()
+    show(metrics, learning)
+    found = samples(metrics)
+    assert found["streamscore_learning_microseconds", (("of", "budget"), ("task", "churn"))] == BUDGET
+    assert found["streamscore_learning_microseconds", (("of", "spent"), ("task", "churn"))] <= BUDGET
+    assert 0.0 < found["streamscore_model_share", (("model", "forest"), ("task", "churn"))] < 1.0
+    learning.leagues["churn"].allow_by_hand(300.0, "by hand")
+    show(metrics, learning)
+    assert samples(metrics)["streamscore_model_share", (("model", "forest"), ("task", "churn"))] == 0.0
 
 
 def told(market, brands):

@@ -281,19 +281,28 @@ class Learning:
     def _sales(self, row: Mapping[str, Any]) -> None:
         for series, day, amount in row["sold"]:
             self.sales.add(series, day, amount)
-        self.shards[row["partition"]] = (row["time"], row["idle"])
-        if len(self.shards) < row["partitions"]:
+        self._stand(row)
+        times = [time for time, _ in self.shards.values() if time is not None]
+        if len(times) < row["partitions"]:
             return
-        waited = [time for time, idle in self.shards.values() if not idle]
-        known = [time for time, _ in self.shards.values() if time is not None]
-        if None in waited or not known:
-            return
-        time = min(time for time in waited if time is not None) if waited else max(known)
+        time = min(times)
         day = self._day(time - self.policy.lateness)
         if self.sales.next_day is None or day > self.sales.next_day:
             self._close_market(day)
             self.brands.close(day)
         self.sales.close_until(day)
+
+    def _stand(self, row: Mapping[str, Any]) -> None:
+        """Note up to when a shard has told its sales.
+
+        One without records had none up to now: it stands where the foremost stands at this row. It says nothing
+        of later: what comes in at once after a silence reaches this one shard after the other.
+        """
+        number, time, idle = row["partition"], row["time"], row["idle"]
+        if idle:
+            others = [stands for stands, _ in self.shards.values()]
+            time = max((at for at in [time, *others] if at is not None), default=None)
+        self.shards[number] = (time, idle)
 
     def _close_market(self, until: int) -> None:
         """Close day by day: at the end of each trading day the next six are asked for."""

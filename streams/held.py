@@ -28,6 +28,8 @@ FRESH: Final = 5.0
 """Seconds: an older word of the broker says nothing about now."""
 OUTBOX_RECORDS, OUTBOX_BYTES = 5_000, 16_000_000
 """While more than this waits for Kafka, nothing more is handled."""
+REPEAT_MOST: Final = 300.0
+"""Seconds: an idle shard says so again at growing intervals, and at least that often."""
 BACK_OFF: Final = (0.1, 0.3, 1.0, 3.0)
 logger = logging.getLogger(__name__)
 
@@ -88,7 +90,8 @@ class Held:
         self.wake, self.sent = asyncio.Event(), asyncio.Event()
         self.put_out(left)
         self.tasks: list[asyncio.Task[None]] = []
-        self.heard = self.told = time.monotonic()
+        self.heard = self.told = self.said = time.monotonic()
+        self.repeats = 0
         self.ticked = 0.0
         self.waiting_since: dict[str, float] = {}
 
@@ -191,9 +194,13 @@ class Held:
         tell = now >= self.told + self.settings.idle_after_seconds / 2
         if tell:
             self.told = now
-        done = await self.shard.step(self.answered, models, self._now(), idle=idle, tick=tick, tell=tell)
+        repeat = self._again(idle, now)
+        done = await self.shard.step(self.answered, models, self._now(), idle=idle, tick=tick, tell=tell, repeat=repeat)
         if done is None:
             return False
+        if "sales" in done.commit.examples:
+            self.said = now
+            self.repeats += repeat
         account(done, time.perf_counter() - began)
         self.put_out(done.entries)
         return bool(done.records)
@@ -208,6 +215,12 @@ class Held:
         if self.settings.clock == "wall" and now >= self.ticked + TICK:
             self.ticked, tick = now, time.time() - self.settings.lateness_seconds
         return now >= self.heard + self.settings.idle_after_seconds, tick
+
+    def _again(self, idle: bool, now: float) -> bool:
+        """Whether it is time to say again that the shard is idle: the learner waits for whoever is silent."""
+        if not idle:
+            self.repeats = 0
+        return idle and now >= self.said + min(self.settings.idle_after_seconds * 2**self.repeats, REPEAT_MOST)
 
     def _now(self) -> float:
         if self.settings.clock == "wall":

@@ -64,6 +64,7 @@ class Shard:
         idle: bool = False,
         tick: float | None = None,
         tell: bool = False,
+        repeat: bool = False,
     ) -> Done | None:
         """Handle the next chunk and commit it. None where there is nothing to do.
 
@@ -77,6 +78,8 @@ class Shard:
             Move the shard's time to here, in epoch seconds, if there is no record. None: leave it.
         tell
             It is time to tell the learner where the shard stands, if that has changed.
+        repeat
+            Tell the learner that the shard is idle although it knows: others may have moved on meanwhile.
 
         Raises
         ------
@@ -93,7 +96,7 @@ class Shard:
         until = tick if not items and tick is not None and place.time is not None and tick > place.time else None
         stands = place.time if until is None else until, idle
         changed = self.told is None or idle != self.told[1]
-        telling = changed if items else (idle and changed) or (tell and stands != self.told)
+        telling = changed if items else (idle and (changed or repeat)) or (tell and stands != self.told)
         if not items and not telling and until is None:
             return None
         loaded = await self._load(items, until if until is not None else place.time)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from faust.types import TP
@@ -314,3 +315,24 @@ def test_a_topic_that_is_waited_for_is_named(run):
         assert list(itertools.islice(held.waiting_since, 1)) == []
 
     run(test)
+
+
+def test_a_silent_shard_says_so_again_less_and_less_often(make, monkeypatch):
+    async def test():
+        held, consumer, ledger = await make(idle_after_seconds=1.0)
+        began, said = time.monotonic(), []
+        receive(held, 0, 1)
+        await held._step(ServingSet(), lambda *_: None)
+        for second in range(10, 80):
+            clock = SimpleNamespace(
+                monotonic=lambda now=began + second: now, time=time.time, perf_counter=time.perf_counter
+            )
+            monkeypatch.setattr(module, "time", clock)
+            consumer.all_at_end()
+            before = len(await ledger.outbox(0, 1_000))
+            await held._step(ServingSet(), lambda *_: None)
+            if len(await ledger.outbox(0, 1_000)) > before:
+                said.append(second)
+        assert [after - before for before, after in itertools.pairwise(said)] == [1, 2, 4, 8, 16, 32]
+
+    asyncio.run(test())

@@ -25,6 +25,7 @@ def after(services, tmp_path_factory):
         "STREAMSCORE_REDIS": services.redis,
         "STREAMSCORE_PREFIX": prefix,
     }
+    env.pop("COLUMNS", None)  # as in a pipe, whatever the width that the tests themselves are shown in
     done = subprocess.run(
         [sys.executable, "-m", "streams", "demo", "--once", "--report", str(report)],
         env=env, capture_output=True, text=True, timeout=280, check=False,

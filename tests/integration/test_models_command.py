@@ -142,7 +142,8 @@ def test_an_operators_day(job):  # noqa: PLR0915 - one day, in its order
 
     # Another champion.
     told = job.models("promote", "churn", other, "--why", "a trial", "--json")
-    assert (told["outcome"], told["offset"]) == ("done", end)
+    assert told["outcome"] == "done"
+    assert end <= told["offset"] < end + 10  # shards may have said once more that they are silent
     assert job.version() != before
     assert decode_model(job.body()).version == job.version()
     task = job.models("show", "churn", "--json")["report"]

@@ -15,7 +15,7 @@ from rich.table import Table
 from stage import await_done, connect, fill, handled, make_settings
 from variants import workers
 
-from streams.demo_report import learned as caught_up
+from streams.demo_report import Learned as CaughtUp
 from streams.embedded import services
 from streams.kafka.topics import ensure_topics
 from streams.settings import load_settings
@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between looks")
     parser.add_argument("--minutes", type=float, default=600.0, help="stop and report after so long")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--backlog", action="store_true", help="all events are in the topics before the workers start")
     parser.add_argument("--report", type=Path)
     return parser.parse_args()
 
@@ -44,26 +45,41 @@ def slope(events: list[int], memory: list[int]) -> float:
     return float(np.polyfit(x[settled], y[settled], 1)[0])
 
 
+def rates(events: list[int], times: list[float], parts: int = 10) -> list[int]:
+    """Events a second in each of so many equal parts of the events."""
+    bounds = np.interp(np.linspace(events[0], events[-1], parts + 1), events, times)
+    return [round((events[-1] - events[0]) / parts / took) for took in np.diff(bounds)]
+
+
 def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Events are sent while the worker scores: topics need not hold them all before it starts."""
+    """Events wait in the topics before the workers start, or are sent while they score: topics need not hold them all."""
     ensure_topics(settings.given("broker"), settings.prefix, settings.partitions)
-    sending = Thread(target=fill, args=(settings, simulated(asked.customers, asked.events, asked.seed)), daemon=True)
+    made = simulated(asked.customers, asked.events, asked.seed)
+    sending = Thread(target=fill, args=(settings, made), daemon=True)
+    if asked.backlog:
+        with console.status("Filling the topics ..."):
+            fill(settings, made)
     deadline = time.monotonic() + 60 * asked.minutes
     looks: list[tuple[int, int, int]] = []
+    times: list[float] = []
     with connect(settings) as client, workers(settings) as (processes, ended):
-        sending.start()
+        if not asked.backlog:
+            sending.start()
 
         def look() -> bool:
             done = handled(client, settings)
             looks.append((done, *(process.memory_info().rss for process in processes)))
+            times.append(time.monotonic())
             return done >= asked.events or time.monotonic() > deadline
 
         with console.status("Soaking ..."):
             await_done(look, ended, asked.every, 60 * asked.minutes + 600)
             if looks[-1][0] >= asked.events:
-                await_done(lambda: caught_up(client, settings), ended, 1.0)
+                with CaughtUp(client, settings) as caught_up:
+                    await_done(caught_up, ended, 1.0)
     events = [done for done, *_ in looks]
     report: dict[str, Any] = {"events": events[-1], "customers": asked.customers, "settled_from": SETTLED}
+    report["backlog"], report["events_per_second"] = asked.backlog, rates(events, times)
     for column, only in enumerate(("scoring", "learning"), start=1):
         memory = [look[column] for look in looks]
         curve = {str(done): round(rss / MIB, 1) for done, rss in _spread(list(zip(events, memory, strict=True)))}
@@ -84,6 +100,7 @@ def show(report: dict[str, Any]) -> None:
         table.add_row(f"{int(done):,}", f"{scoring:,.1f}", f"{learning:,.1f}")
     out = Console()
     out.print(table)
+    out.print("events/s, by tenths:", *(f"{rate:,}" for rate in report["events_per_second"]))
     for only in ("scoring", "learning"):
         out.print(f"{only}: {report[only]['bytes_per_million_events']:,} bytes more a million events")
 

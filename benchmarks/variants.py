@@ -14,7 +14,7 @@ from msgspec import Struct
 from stage import Watched, await_done, connect, handled
 
 from streams.demo import worker
-from streams.demo_report import learned as caught_up
+from streams.demo_report import Learned as CaughtUp
 from streams.redis.keys import Keys
 from streams.settings import Settings
 
@@ -83,7 +83,8 @@ def run_worker(settings: Settings, count: int) -> tuple[Measured, Measured, Lear
         seconds = time.perf_counter() - began
         used = scoring.look() - cpu[0], learning.look() - cpu[1]
         meanwhile = learned(client, settings)
-        await_done(lambda: caught_up(client, settings), ended, 0.1)
+        with CaughtUp(client, settings) as caught_up:
+            await_done(caught_up, ended, 0.1)
         catching_up = time.perf_counter() - began - seconds
         kept = Learned(
             made=learned(client, settings) - before,

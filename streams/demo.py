@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from streams.demo_report import build_report, learned, places
+from streams.demo_report import Learned, build_report, places
 from streams.embedded import services
 from streams.errors import Unavailable
 from streams.kafka.producer import send
@@ -106,7 +106,7 @@ def _replay(
         scoring = progress.add_task("scored", total=None)
         broker, prefix = settings.kafka, settings.prefix
         events, sent, seconds = online_retail.events(account, limit), 0, 0.0
-        with reader(settings) as client:
+        with reader(settings) as client, Learned(client, settings) as learned:
             # A year at once would be scored before the first example is learned.
             while part := list(islice(events, PART)):
                 began = time.time()
@@ -114,7 +114,7 @@ def _replay(
                 progress.update(scoring, total=sent)
                 _await(lambda so_far=sent: _scored(client, settings, progress, scoring) >= so_far, workers, logs)
                 seconds += time.time() - began
-                _await(lambda: learned(client, settings), workers, logs)
+                _await(learned, workers, logs)
     return seconds
 
 

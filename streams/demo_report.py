@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 from urllib.request import urlopen
 
 import msgspec
@@ -61,18 +61,30 @@ def _less(place: Place) -> Place:
     return Place(totals={name: -n for name, n in place.totals.items()})
 
 
-def learned(client: Any, settings: Settings) -> bool:
-    """Nothing waits in the outboxes, and the learner's report is of the end of `examples`."""
-    keys = Keys(settings.prefix)
-    if any(client.hlen(keys.outbox(number)) for number in range(settings.partitions)):
-        return False
-    consumer = KafkaConsumer(**for_python(settings.kafka))
-    try:
-        tp = TopicPartition(f"{settings.prefix}examples", 0)
-        end = consumer.end_offsets([tp])[tp]
-    finally:
-        consumer.close()
-    return bool(int(client.hget(keys.learner(0), "reported") or -1) >= end)  # written with the place, by one commit
+class Learned:
+    """Whether all is learned: nothing waits in the outboxes, and the learner's report is of the end of `examples`.
+
+    Asked again and again, on one connection to Kafka.
+    """
+
+    def __init__(self, client: Any, settings: Settings) -> None:
+        self.client, self.settings, self.keys = client, settings, Keys(settings.prefix)
+        self._kafka = KafkaConsumer(**for_python(settings.kafka))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kafka.close()
+
+    def __call__(self) -> bool:
+        """Ask."""
+        if any(self.client.hlen(self.keys.outbox(number)) for number in range(self.settings.partitions)):
+            return False
+        tp = TopicPartition(f"{self.settings.prefix}examples", 0)
+        end = self._kafka.end_offsets([tp])[tp]
+        reported = self.client.hget(self.keys.learner(0), "reported")  # written with the place, by one commit
+        return bool(int(reported or -1) >= end)
 
 
 def _present_name(segment: bytes | None, name: bytes | None, present: dict[bytes, bytes | None]) -> str:

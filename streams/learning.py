@@ -143,7 +143,7 @@ class LearningAgent:
 
     async def start(self) -> None:
         """Join the group."""
-        loops = (self._save_often(), self._measure(), self._watch())
+        loops = (self._save_often, self._measure, self._watch)
         self.background = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         await self.app.start()
 
@@ -159,10 +159,10 @@ class LearningAgent:
         await self.app.stop()
         await self.logs.stop()
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """Run; an error that nobody expected acknowledges nothing: the worker stops loudly."""
         try:
-            await work
+            await work(*args)
         except Exception as error:  # noqa: BLE001 - whatever it is
             self.fail(error)
 
@@ -244,7 +244,7 @@ class LearningAgent:
             return
         self.app.consumer.on_buffer_full(TP(self.topic, PARTITION))
         if self.retaking is None or self.retaking.done():
-            self.retaking = asyncio.create_task(self._guarded(self._retake()))
+            self.retaking = asyncio.create_task(self._guarded(self._retake))
 
     async def _retake(self) -> None:
         """Take the learner again, only if the topic is still ours and Kafka says so too."""

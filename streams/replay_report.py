@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.error import URLError
 
-from streams.demo_report import build_report, learned, places
+from streams.demo_report import Learned, build_report, places
 from streams.errors import Unavailable
 from streams.redis.client import reader, redis_errors
 from streams.settings import Settings
@@ -47,8 +47,9 @@ class Measured:
                 self._wait(moved, patience, f"{wanted - done:,} events are not scored")
             seconds, moved = time.time() - self.began, time.monotonic()
             say("learning")
-            while not learned(client, self.settings):
-                self._wait(moved, patience, "the learner is not at the end of `examples`")
+            with Learned(client, self.settings) as learned:
+                while not learned():
+                    self._wait(moved, patience, "the learner is not at the end of `examples`")
         return build_report(self.settings, seconds, self._metrics(), self.before)
 
     @staticmethod

@@ -70,7 +70,7 @@ class Scoring:
         """Join the group. Raises `Unavailable`."""
         await self.feed.look()
         await self.relay.start()
-        loops = (self._follow_models(), self._measure(), self._report(), self._watch())
+        loops = (self._follow_models, self._measure, self._report, self._watch)
         self.background = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         await self.app.start()
 
@@ -84,10 +84,10 @@ class Scoring:
         await self.relay.stop()
         await self.logs.stop()
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """Run; an error that nobody expected acknowledges nothing: the worker stops loudly."""
         try:
-            await work
+            await work(*args)
         except Exception as error:  # noqa: BLE001 - whatever it is
             self.fail(error)
 
@@ -137,8 +137,8 @@ class Scoring:
         held = Held(shard, left, self.settings, self.app.consumer)
         self.held[number] = held
         held.tasks = [
-            asyncio.create_task(self._guarded(self._work(held))),
-            asyncio.create_task(self._guarded(held.send(self.relay, self.ledger))),
+            asyncio.create_task(self._guarded(self._work, held)),
+            asyncio.create_task(self._guarded(held.send, self.relay, self.ledger)),
         ]
 
     async def _seek(self, held: Held) -> None:
@@ -173,7 +173,7 @@ class Scoring:
         for tp in self._tps(number):
             self.app.consumer.on_buffer_full(tp)
         if number not in self.retaking or self.retaking[number].done():
-            self.retaking[number] = asyncio.create_task(self._guarded(self._retake(number)))
+            self.retaking[number] = asyncio.create_task(self._guarded(self._retake, number))
 
     async def _retake(self, number: int) -> None:
         """Take a shard again, only if it is in the present assignment and Kafka says so too."""

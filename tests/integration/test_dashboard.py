@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.partition import partition_of
 from schemas.events import Converted, Customer, Feedback, Observation, Purchase, Refund, Sent
 from streams.demo import _metrics
-from streams.demo_report import learned, places
+from streams.demo_report import Learned, places
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.metrics import Metrics
@@ -243,6 +243,7 @@ def exported(services, tmp_path_factory):
     half = len(everything) // 2
     logs = [folder / "scoring.log", folder / "learning.log"]
     with contextlib.ExitStack() as stack, redis.Redis.from_url(services.redis) as client:
+        learned = stack.enter_context(Learned(client, settings))
         children = [
             stack.enter_context(worker(only, env, log)) for only, log in zip(("scoring", "learning"), logs, strict=True)
         ]
@@ -250,7 +251,7 @@ def exported(services, tmp_path_factory):
         for some in (everything[:half], everything[half:]):  # the second half meets models that know the first
             sent += send(some, settings.broker, settings.prefix) + poison(settings, some[0].customer_id)
             wait_for(lambda: handled(client, settings) == sent, children, logs)  # noqa: B023 - called at once
-            wait_for(lambda: learned(client, settings), children, logs)
+            wait_for(learned, children, logs)
         time.sleep(6.0)  # lags are measured each second, readiness every five
         return scraped([_metrics(log) for log in logs])
 

@@ -17,7 +17,7 @@ from schemas.serving import decode_model
 from streams.cli import app
 from streams.cli.app import out
 from streams.demo import _metrics
-from streams.demo_report import learned, places
+from streams.demo_report import Learned, places
 from streams.errors import Misconfigured
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
@@ -110,7 +110,8 @@ def feed(job):
 def settled(job):
     plain = redis.Redis.from_url(job.settings.redis)
     job.wait(lambda: sum(at.next for one in places(plain, job.settings) for at in one.topics.values()) >= job.fed)
-    job.wait(lambda: learned(plain, job.settings))
+    with Learned(plain, job.settings) as learned:
+        job.wait(learned)
 
 
 def test_an_operators_day(job):  # noqa: PLR0915 - one day, in its order

@@ -335,7 +335,7 @@ def test_a_faust_that_has_ended_ends_the_worker(make):
     async def test():
         scoring, _, _, errors = make()
         scoring.app.crashed, scoring.app.crash_reason = True, KeyError("a partition just lost")
-        await asyncio.wait_for(scoring._guarded(scoring._watch()), 5)
+        await asyncio.wait_for(scoring._guarded(scoring._watch), 5)
         assert repr(errors) == "[KeyError('a partition just lost')]"
 
     run(test)

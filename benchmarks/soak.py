@@ -52,7 +52,7 @@ def rates(events: list[int], times: list[float], parts: int = 10) -> list[int]:
 
 
 def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Events wait in the topics before the workers start, or are sent while they score: topics need not hold them all."""
+    """Events wait in the topics before the workers start, or are sent meanwhile: then topics need not hold all."""
     ensure_topics(settings.given("broker"), settings.prefix, settings.partitions)
     made = simulated(asked.customers, asked.events, asked.seed)
     sending = Thread(target=fill, args=(settings, made), daemon=True)

@@ -120,6 +120,7 @@ class Job:
         self.complaints: list[str] = []
         self._restarted: tuple[float, list[int]] | None = None
         self._rested: float | None = None
+        self._started: float | None = None
         self._client = stack.client()
         self.log = folder / "workers.log"
         self.total = len(made.records)
@@ -270,6 +271,14 @@ class Job:
             return None
         finally:
             reader.close()
+
+    def shared(self, seconds: float = 4.0) -> bool:
+        """Whether all workers have started, and those there were have had the time to give them their part."""
+        started = self.log.read_text(errors="replace").count("metrics on")
+        if started < len(self.workers):
+            return False
+        self._started = self._started or time.monotonic()
+        return len(self.workers) == 1 or time.monotonic() > self._started + seconds
 
     def reached(self, share: float) -> bool:
         """Whether so much of the input is handled."""

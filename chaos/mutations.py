@@ -31,6 +31,8 @@ class Mutation:
         What happens from outside: a name of `chaos.faults`, or None.
     seen_by
         Checks of the oracle; at least one of these must name a difference.
+    chunk
+        Records that are handled at once; None: drawn. The smaller, the longer the input lasts.
     """
 
     apply: Callable[[], None]
@@ -38,6 +40,7 @@ class Mutation:
     plan: Plan = field(default_factory=Plan)
     fault: str | None = None
     workers: int = 1
+    chunk: int | None = None
 
 
 def _script(name: str, old: str, new: str) -> None:
@@ -208,7 +211,7 @@ def wrong_bytes_in_letters() -> None:
 STATES = ("offsets", "states", "places", "scores", "contacts", "timers", "examples", "triggers")
 LEARNED = ("learned once", "model", "report")
 MUTATIONS: dict[str, Mutation] = {
-    "no fence": Mutation(no_fence, (*STATES, "outbox"), fault="worker asleep", workers=2),
+    "no fence": Mutation(no_fence, (*STATES, "outbox"), fault="worker asleep", workers=2, chunk=20),
     "no seek": Mutation(no_seek, ("offsets",), fault="worker kill -9"),
     "relay before commit": Mutation(relay_before_commit, ("examples", *LEARNED), fault="all workers kill -9"),
     "trim before acknowledgement": Mutation(
@@ -220,7 +223,7 @@ MUTATIONS: dict[str, Mutation] = {
         acknowledge_on_exception, STATES, Plan("commit", "before", "unavailable", nth=5)
     ),
     "snapshot without its place": Mutation(
-        place_forgotten, (*LEARNED, STUCK), Plan("learner save", "after", "kill", nth=3)
+        place_forgotten, (*LEARNED, STUCK), Plan("learner save", "after", "kill", pace=0.6), chunk=50
     ),
     "repeats count": Mutation(repeats_count, (*STATES, "sales")),
     "topics are not waited for": Mutation(chunks_decide_order, STATES),

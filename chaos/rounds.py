@@ -150,10 +150,10 @@ class Rounds:
         """
         mutation = MUTATIONS[name]
         rng = random.Random(f"mutation {self.seed} {name}")
-        chunk = rng.choice((50, 100))
+        chunk = mutation.chunk or rng.choice((50, 100))
         calm, made = self.calm(0, pinned=True, chunk=chunk), self.input(0)
         job = Job(self.stack, made, self.folder / name.replace(" ", "-"), learned(), chunk_size=chunk)
-        pace = 0.6 if mutation.fault else 0.05
+        pace = mutation.plan.pace or (0.6 if mutation.fault else 0.05)
         job.start(replace(mutation.plan, mutation=name, pace=pace))
         for _ in range(mutation.workers - 1):
             job.start(Plan(mutation=name, pace=pace))
@@ -161,6 +161,7 @@ class Rounds:
         try:
             if mutation.fault:
                 job.run_until(partial(job.reached, 0.2), PATIENCE, "a part")
+                job.run_until(job.shared, PATIENCE, "every worker has its part")
                 FAULTS[mutation.fault](job, rng)
             moves = Moves(job)
             job.run_until(lambda: moves.still() > patience or job.finished(), PATIENCE, "settled")

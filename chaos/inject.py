@@ -37,6 +37,10 @@ STEPS: dict[str, str] = {
     "models": "streams.redis.models:ModelFeed.look",
 }
 """Each step and the callable that does it. A test holds them to the code."""
+COUNTS: dict[str, Callable[..., bool]] = {
+    "learner save": lambda agent, standing, **_: standing.next > standing.saved,
+}
+"""Which passes of a step count, where not all do: a save of nothing new says nothing."""
 SENT = ("commit sent", "learner save sent")
 """The command has gone out and no reply was read: the connection's own step."""
 WHENS = ("before", "after")
@@ -54,7 +58,7 @@ class Plan:
     act
         `kill` the process, raise `Unavailable` or a `bug` of ours, or `wait` for `seconds`.
     nth
-        At which time the step comes.
+        At which time the step comes; see `COUNTS`.
     once
         File that is made when the plan acts.
     pace
@@ -162,8 +166,10 @@ def _paced(original: Callable[..., Any], seconds: float) -> Callable[..., Any]:
 
 
 def _disturbed(original: Callable[..., Any], plan: Plan, trigger: _Trigger) -> Callable[..., Any]:
-    async def disturb() -> None:
-        if trigger.due():
+    counts = COUNTS.get(str(plan.step), lambda *_, **__: True)
+
+    async def disturb(*, here: bool) -> None:
+        if here and trigger.due():
             if plan.act == "wait":
                 await asyncio.sleep(plan.seconds)
             else:
@@ -172,11 +178,10 @@ def _disturbed(original: Callable[..., Any], plan: Plan, trigger: _Trigger) -> C
     if asyncio.iscoroutinefunction(original):
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            if plan.when == "before":
-                await disturb()
+            counted = counts(*args, **kwargs)  # asked before the step, which changes the answer
+            await disturb(here=counted and plan.when == "before")
             result = await original(*args, **kwargs)
-            if plan.when == "after":
-                await disturb()
+            await disturb(here=counted and plan.when == "after")
             return result
 
         return call

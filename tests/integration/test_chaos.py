@@ -22,7 +22,7 @@ SHORT = [
     Plan("commit sent", "after", "kill", nth=6),
     Plan("commit sent", "after", "unavailable", nth=6),
     Plan("trim", "before", "kill", nth=6),
-    Plan("learner save", "after", "kill"),  # the first: on a quick machine there is no other
+    Plan("learner save", "after", "kill"),  # the first of what was learned: on a quick machine there is no other
 ]
 
 

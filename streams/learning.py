@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
@@ -23,6 +23,7 @@ from schemas.requests import OPERATOR
 from schemas.segments import encode_segments
 from schemas.serving import encode_model
 from streams.errors import Fenced, Misconfigured, Unavailable
+from streams.guarded import guarded
 from streams.held import back_off
 from streams.kafka.logs import Logs
 from streams.kafka.transport import ChunkedApp, make_app
@@ -144,7 +145,7 @@ class LearningAgent:
     async def start(self) -> None:
         """Join the group."""
         loops = (self._save_often, self._measure, self._watch)
-        self.background = [asyncio.create_task(self._guarded(loop)) for loop in loops]
+        self.background = [asyncio.create_task(guarded(self.fail, loop)) for loop in loops]
         await self.app.start()
 
     async def stop(self) -> None:
@@ -158,13 +159,6 @@ class LearningAgent:
             logger.warning("Not saved, it will be learned again: %s", error)
         await self.app.stop()
         await self.logs.stop()
-
-    async def _guarded(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Run; an error that nobody expected acknowledges nothing: the worker stops loudly."""
-        try:
-            await work(*args)
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            self.fail(error)
 
     # Assignment.
 
@@ -244,7 +238,7 @@ class LearningAgent:
             return
         self.app.consumer.on_buffer_full(TP(self.topic, PARTITION))
         if self.retaking is None or self.retaking.done():
-            self.retaking = asyncio.create_task(self._guarded(self._retake))
+            self.retaking = asyncio.create_task(guarded(self.fail, self._retake))
 
     async def _retake(self) -> None:
         """Take the learner again, only if the topic is still ours and Kafka says so too."""

@@ -282,9 +282,9 @@ class Metrics:
         self._features(task, figures.get("feature_drift", {}))
         for name, share in figures.get("shares", {}).items():
             self.sees.labels(task, name).set(share)
-        for of, name in (("spent", "spent"), ("budget", "microseconds")):
-            if "budget" in figures:
-                self.budget.labels(task, of).set(figures["budget"][name])
+        if "budget" in figures:
+            self.budget.labels(task, "spent").set(figures["budget"]["spent"])
+            self.budget.labels(task, "budget").set(figures["budget"]["microseconds"])
         for name in figures["baselines"]:
             self.role.labels(task, name, "baseline").set(1)
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from faust.types import TP
@@ -14,6 +14,7 @@ from schemas.codec import INPUT_TOPICS
 from schemas.commit import Arrived
 from streams.admit import admit
 from streams.errors import Fenced, Misconfigured, Unavailable
+from streams.guarded import guarded
 from streams.held import Held, back_off
 from streams.kafka.logs import Logs
 from streams.kafka.producer import Relay
@@ -71,7 +72,7 @@ class Scoring:
         await self.feed.look()
         await self.relay.start()
         loops = (self._follow_models, self._measure, self._report, self._watch)
-        self.background = [asyncio.create_task(self._guarded(loop)) for loop in loops]
+        self.background = [asyncio.create_task(guarded(self.fail, loop)) for loop in loops]
         await self.app.start()
 
     async def stop(self) -> None:
@@ -83,13 +84,6 @@ class Scoring:
         await self.app.stop()
         await self.relay.stop()
         await self.logs.stop()
-
-    async def _guarded(self, work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Run; an error that nobody expected acknowledges nothing: the worker stops loudly."""
-        try:
-            await work(*args)
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            self.fail(error)
 
     # Assignment.
 
@@ -137,8 +131,8 @@ class Scoring:
         held = Held(shard, left, self.settings, self.app.consumer)
         self.held[number] = held
         held.tasks = [
-            asyncio.create_task(self._guarded(self._work, held)),
-            asyncio.create_task(self._guarded(held.send, self.relay, self.ledger)),
+            asyncio.create_task(guarded(self.fail, self._work, held)),
+            asyncio.create_task(guarded(self.fail, held.send, self.relay, self.ledger)),
         ]
 
     async def _seek(self, held: Held) -> None:
@@ -173,7 +167,7 @@ class Scoring:
         for tp in self._tps(number):
             self.app.consumer.on_buffer_full(tp)
         if number not in self.retaking or self.retaking[number].done():
-            self.retaking[number] = asyncio.create_task(self._guarded(self._retake, number))
+            self.retaking[number] = asyncio.create_task(guarded(self.fail, self._retake, number))
 
     async def _retake(self, number: int) -> None:
         """Take a shard again, only if it is in the present assignment and Kafka says so too."""

@@ -106,7 +106,7 @@ class LabelLeague(League):
         self.timed: dict[str, Timed] = {}
         self.by_hand = 0
         self.allow(BUDGET)
-        self.lead = Lead((lifetimes and next(iter(lifetimes))) or MIXED[0])
+        self.lead = Lead(next(iter(lifetimes or MIXED)))
         self.by_delay = ByDelay()
         self.shift = Shift()
 

@@ -12,6 +12,7 @@ from models.shard import Shop
 from schemas.codec import INPUT_TOPICS
 from streams import scoring as module
 from streams.errors import Misconfigured, Unavailable
+from streams.guarded import guarded
 from streams.kafka.transport import Answer, Records
 from streams.memory.ledger import MemoryLedger
 from streams.metrics import Metrics
@@ -335,7 +336,7 @@ def test_a_faust_that_has_ended_ends_the_worker(make):
     async def test():
         scoring, _, _, errors = make()
         scoring.app.crashed, scoring.app.crash_reason = True, KeyError("a partition just lost")
-        await asyncio.wait_for(scoring._guarded(scoring._watch), 5)
+        await asyncio.wait_for(guarded(scoring.fail, scoring._watch), 5)
         assert repr(errors) == "[KeyError('a partition just lost')]"
 
     run(test)

@@ -16,6 +16,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.transports import SchedulingStrategyT
 
+from streams.kafka.leave import in_group, leave
 from streams.kafka.security import for_faust
 
 FETCH_WAIT_MS = 50
@@ -59,6 +60,13 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.reached: dict[TP, int] = {}
         self.seeks: dict[TP, int] = defaultdict(int)
 
+    async def on_thread_stop(self) -> None:
+        """Leave the group, also in the middle of a rebalance."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()  # no calls from the other thread any more
+        if self._consumer is not None:
+            await leave(self._consumer)
+            await self._consumer.stop()
+
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: Any = None, max_records: Any = None
     ) -> _Polled:
@@ -87,24 +95,14 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def confirm(self, offsets: dict[TP, int]) -> bool:
         """Commit offsets to Kafka. False: it is away, or no longer gives all of these partitions to us."""
-        if not self._in_group():
-            return False
+        if not in_group(self._ensure_consumer()._coordinator):
+            return False  # aiokafka answers a refused commit by forgetting its membership, also one it is about to get
         mine = {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         try:
             await asyncio.wait_for(self._ensure_consumer().commit(mine), CONFIRM_SECONDS)
         except (KafkaError, TimeoutError):
             return False
         return True
-
-    def _in_group(self) -> bool:
-        """Whether we are members and no rebalance goes on, as far as is known here.
-
-        aiokafka answers a commit that the group refuses by forgetting its membership, also one that it is just
-        about to get: who commits while it joins may never come in.
-        """
-        coordinator = self._ensure_consumer()._coordinator
-        heartbeat: Any = getattr(coordinator, "_heartbeat_task", None)
-        return heartbeat is not None and not coordinator._rejoin_needed_fut.done()
 
     def highwater(self, tp: TP) -> int:
         """Faust asks for its statistics, also of a partition just lost, and would end there."""

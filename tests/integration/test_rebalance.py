@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 
 import confluent_kafka
+import kafka
 import pytest
 import redis
 
@@ -67,7 +69,8 @@ class Job:
         producer.flush()
         self.total = next(self.sent)
 
-    def start(self):
+    def start(self, code=None):
+        """Start a worker, after some code of ours."""
         env = os.environ | {
             "STREAMSCORE_BROKER": self.services.broker,
             "STREAMSCORE_REDIS": self.services.redis,
@@ -77,7 +80,7 @@ class Job:
             "STREAMSCORE_METRICS_PORT": "0",
         }
         log = (self.folder / f"worker-{len(self.workers)}.log").open("ab")
-        command = [sys.executable, "-m", "streams", "worker", "--only=scoring"]
+        command = [sys.executable, *(["-m", "streams"] if code is None else ["-c", code]), "worker", "--only=scoring"]
         self.workers.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
         return self.workers[-1]
 
@@ -101,6 +104,13 @@ class Job:
         while not condition():
             assert time.monotonic() < deadline, (self.takes(), self.logs())
             time.sleep(0.05)
+
+    def group(self):
+        """State of the workers' group, and how many members it has."""
+        name = f"{self.settings.prefix}streamscore-scoring"
+        with closing(kafka.KafkaAdminClient(bootstrap_servers=self.services.broker)) as admin:
+            found = admin.describe_groups([name])[name]
+        return found["group_state"], len(found["members"])
 
     def logs(self):
         return "".join(file.read_text()[-2_000:] for file in sorted(self.folder.glob("*.log")))
@@ -180,3 +190,34 @@ def test_told_to_stop_a_worker_leaves_at_once_and_cleanly(job):
     job.start()
     job.flows(60)  # mostly the start of a process
     job.check()
+
+
+DAWDLER = """
+import asyncio
+from streams.kafka.transport import ChunkedApp
+from streams.cli import main
+
+async def dawdle(self, revoked):
+    await asyncio.sleep(100 if revoked else 0)
+
+ChunkedApp._on_partitions_revoked = dawdle
+main()
+"""
+"""A member that does not come back to a rebalance, and whose heart beats on: the group waits for it."""
+
+
+def test_told_to_stop_while_another_holds_up_a_rebalance_a_worker_leaves_cleanly(job):
+    worker = job.start()
+    job.settled(lambda: job.takes() == [1] * PARTITIONS)
+    dawdler = job.start(DAWDLER)
+    try:
+        job.settled(lambda: sorted(job.takes()) == [1, 1, 2, 2] and job.group() == ("Stable", 2))
+        job.start()
+        job.settled(lambda: job.group()[0] == "PreparingRebalance")
+        time.sleep(3)  # until the worker's heart has heard of it, and it waits to join
+        assert job.group()[0] == "PreparingRebalance"
+        worker.terminate()
+        assert worker.wait(15) == 0, job.logs()
+        assert job.group()[1] == 2
+    finally:
+        dawdler.kill()

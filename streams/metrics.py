@@ -249,7 +249,7 @@ class Metrics:
                     gauge.labels(category, brand).set(value)
         for name in said[:MAX_BRANDS]:
             image = brands[name].get("image")
-            if image is not None:
+            if image is not None and image["negative_share"] is not None:
                 category, _, brand = name.partition(":")
                 self.negative.labels(category, brand).set(image["negative_share"])
                 self.shift.labels(category, brand).set({"up": 1, "down": -1}.get(image["shift"], 0))

@@ -249,6 +249,9 @@ def show_brand(console: Console, name: str, figures: Mapping[str, Any]) -> None:
 
 
 def _image(console: Console, image: Mapping[str, Any]) -> None:
+    if image["negative_share"] is None:
+        console.print(f"{image['sayings']:,} texts, none with stars so far: nobody knows which are negative")
+        return
     shift = {"up": ", clearly more than before", "down": ", clearly less than before"}.get(image["shift"], "")
     before = image.get("negative_share_before")
     console.print(

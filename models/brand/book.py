@@ -12,16 +12,18 @@ from models.brand.position import expectations, figures
 from models.brand.prices import LOW, UsualPrices
 from models.brand.sentiment import CLASSES, NEGATIVE, Blend, BrandShare, NaiveBayes, Saying, label
 from models.brand.situation import FEATURES, Situation, last_brand
-from models.brand.standings import OTHER, frozen, learn_market, meet
-from models.brand.sums import BrandSums, CategorySums
+from models.brand.standings import OTHER, brand_name, frozen, learn_market, meet
+from models.brand.sums import ACTIVE_FADE, BrandSums, CategorySums
 from models.brand.taste import UNCATEGORISED, Told
 from models.league.classes import ClassLeague
+from models.market.busiest import Candidates, Places
 from schemas.choice import ChoiceModel, Standing
 from schemas.state import Taste
 
-MAX_CATEGORIES: Final = 32
+MAX_CATEGORIES: Final = 31
+"""Categories with a name: the most active. As many more are counted apart, and shown together with the rest."""
 COLD: Final = 20
-"""Choices before anything is served."""
+"""Choices before anything is served, and ratings before a text without one is judged."""
 LEARNED_ALL, LEARNED_EACH = 20_000, 8
 """So many choices are all learned, then one in so many: the weights hardly move, and a league costs more than sums."""
 SHARES: Final = ("revenue_share", "recent_revenue_share", "unit_share", "purchase_share", "price_position")
@@ -45,8 +47,9 @@ def sentiment_league(judge_from: float = -math.inf) -> ClassLeague:
     """Return a new league of sentiment."""
     return ClassLeague(
         "sentiment",
-        {"words_and_pieces": Blend(), "naive_bayes": NaiveBayes()},
-        {"brand_share": BrandShare()},
+        {"words_and_pieces": Blend(), "naive_bayes": NaiveBayes(), "brand_share": BrandShare()},
+        {},
+        trivial="brand_share",
         judge_from=judge_from,
     )
 
@@ -70,6 +73,8 @@ class BrandBook:
         self.categories: dict[str, CategorySums] = {}
         self.prices = UsualPrices()
         self.images = Images()
+        self.places = Places(MAX_CATEGORIES, Candidates(MAX_CATEGORIES))
+        self.closed: int | None = None
         self.population = 0
         self.heard = 0
 
@@ -79,8 +84,34 @@ class BrandBook:
         return str(self.choices.examples)
 
     def _category(self, name: str) -> str:
-        known = name in self.categories or len(self.categories) < MAX_CATEGORIES - 1
-        return name if known else UNCATEGORISED
+        """Return the name that a category is shown under."""
+        return name if name in self.places.active else UNCATEGORISED
+
+    def _sums(self, name: str) -> CategorySums:
+        """Return the sums that a category's belong to."""
+        return self.categories.get(name) or self.categories.setdefault(UNCATEGORISED, CategorySums())
+
+    def _count(self, category: str) -> None:
+        """Note that something of a category is bought, or came back; the most active have a name."""
+        if category == UNCATEGORISED:
+            return
+        left = self.places.count(category)
+        self.categories.setdefault(category, CategorySums())
+        if left.forgotten is not None:
+            self._sums(UNCATEGORISED).absorb(self.categories.pop(left.forgotten))
+        if left.unnamed is not None:
+            self.markets.pop(left.unnamed, None)
+
+    def _shown(self) -> dict[str, CategorySums]:
+        """Each category with a name, and the rest together as `UNCATEGORISED`."""
+        found = {name: one for name, one in self.categories.items() if name in self.places.active}
+        others = [one for name, one in self.categories.items() if name not in found and name != UNCATEGORISED]
+        if others or UNCATEGORISED in self.categories:
+            rest = self._sums(UNCATEGORISED)
+            found[UNCATEGORISED] = msgspec.convert(msgspec.to_builtins(rest), CategorySums) if others else rest
+            for one in others:
+                found[UNCATEGORISED].absorb(one)
+        return found
 
     # Purchases.
 
@@ -93,8 +124,10 @@ class BrandBook:
             It is not such a row.
         """
         told = msgspec.convert(row["told"], Told)
-        name = self._category(told.category)
-        category = self.categories.setdefault(name, CategorySums())
+        self._count(told.category)
+        name, category = self._category(told.category), self._sums(told.category)
+        if told.taste is None:
+            category.count(dict.fromkeys(line[0] for line in told.lines))
         if told.taste is not None:
             self.population += told.is_new
             self._choose(self.markets.setdefault(name, {}), category, told, told.taste)
@@ -117,14 +150,17 @@ class BrandBook:
 
     def close(self, until: int) -> None:
         """Days before `until` are over."""
+        days = 0 if self.closed is None else max(until - self.closed, 0)
+        self.closed = until if self.closed is None else max(until, self.closed)
+        self.places.fade(ACTIVE_FADE**days)
         for category in self.categories.values():
-            category.promotions.close(until)
+            category.close(until, days)
 
     def _choose(self, market: dict[str, Standing], category: CategorySums, told: Told, taste: Taste) -> None:
         offers = told.offers
         for offer in offers or ():
             meet(market, offer.brand)
-            category.kept(offer.brand)
+            category.meet(offer.brand)
         if offers is None:
             meet(market, OTHER)
         is_new = told.brand not in market
@@ -144,7 +180,7 @@ class BrandBook:
             category.offered(told.offers, _deals(situation), told.brand)
         last = last_brand(taste)
         watched = situation.names.index(last) if last in situation.names else None
-        names = [f"{told.category}:{brand}" for brand in situation.names]
+        names = [brand_name(told.category, brand) for brand in situation.names]
         self.choices.mature(situation, chosen, names, told.at, watched)
 
     def compiled(self) -> ChoiceModel | None:
@@ -176,11 +212,12 @@ class BrandBook:
                 p = self.sayings.mature(saying, label(rating), CLASSES, row["at"], NEGATIVE)
             else:
                 p = self.sayings.score_one(saying)
-            foreseen = p[NEGATIVE]
+            if rating is not None or self.sayings.examples >= COLD:
+                foreseen = p[NEGATIVE]
             learner = self.sayings.entrants["words_and_pieces"]
             if isinstance(learner, Blend):
                 image.heard(learner.moved(saying))
-        negative = float(label(rating) == NEGATIVE) if rating is not None else foreseen or 0.0
+        negative = float(label(rating) == NEGATIVE) if rating is not None else foreseen
         image.add(row["day"], negative, foreseen, rating)
 
     # What is shown.
@@ -200,12 +237,16 @@ class BrandBook:
         `purchase_share` and `price_position`; `concentration` is the Herfindahl index of the revenue shares, of at
         most 1.
         """
-        sums = self.categories.get(category)
+        sums = self._shown().get(category)
         if sums is None:
             return {}
-        ranked = sorted(sums.brands, key=lambda one: (one == OTHER, -sums.brands[one].revenue_e4, one))
-        found = {brand: figures(sums, brand, {}) for brand in ranked}
+        shown = sums.shown()
+        ranked = sorted(shown, key=lambda one: (one == OTHER, -shown[one].revenue_e4, one))
+        found = {brand: figures(sums, shown, brand, {}) for brand in ranked}
         shares = [one["revenue_share"] for one in found.values() if one["revenue_share"] is not None]
+        if min(shares, default=0.0) < 0:  # more came back than was sold: a share of what is left
+            sold = [max(share, 0.0) for share in shares]
+            shares = [share / math.fsum(sold) for share in sold]
         return {
             "brands": {brand: {name: one[name] for name in SHARES} for brand, one in found.items()},
             "concentration": math.fsum(share * share for share in shares) if shares else None,
@@ -220,12 +261,13 @@ class BrandBook:
             Names of the present segments, by id.
         """
         found: dict[str, Any] = {}
-        for name, category in self.categories.items():
-            prospects = expectations(category, self.population)
+        for name, category in self._shown().items():
+            shown = category.shown()
+            prospects = expectations(category, shown, self.population)
             switching = category.switching()
-            for brand in sorted(category.brands, key=lambda one: -category.brands[one].revenue_e4):
+            for brand in sorted(shown, key=lambda one: -shown[one].revenue_e4):
                 to = switching.get(brand, {})
-                found[f"{name}:{brand}"] = figures(category, brand, prospects, segments) | {
+                found[brand_name(name, brand)] = figures(category, shown, brand, prospects, segments) | {
                     "repeats": to.get(brand, 0.0) if to else None,
                     "switches_to": {other: round(share, 4) for other, share in to.items() if other != brand},
                 }
@@ -244,6 +286,7 @@ class BrandBook:
             "categories": msgspec.msgpack.encode(self.categories),
             "prices": msgspec.msgpack.encode(self.prices),
             "images": msgspec.msgpack.encode(self.images),
+            "places": msgspec.msgpack.encode((self.places, self.closed)),
             "population": self.population,
             "heard": self.heard,
         }
@@ -257,12 +300,9 @@ class BrandBook:
         self.categories = decode(state["categories"], type=dict[str, CategorySums])
         self.prices = decode(state["prices"], type=UsualPrices)
         self.images = decode(state["images"], type=Images)
+        if "places" in state:
+            self.places, self.closed = decode(state["places"], type=tuple[Places, int | None])
         self.population, self.heard = state["population"], state["heard"]
-
-
-def brand_name(category: str | None, brand: str) -> str:
-    """Name under which a brand is served: `<category>:<brand>`; feedback may leave the category open."""
-    return f"{category or ''}:{brand}"
 
 
 def _deals(situation: Situation) -> list[bool]:

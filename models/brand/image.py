@@ -25,6 +25,11 @@ ENOUGH: Final = 10
 JUDGED: Final = 20
 """Rated texts of a day from which the share foreseen is judged."""
 
+OF_DAY: Final = (
+    "day", "sayings_of_day", "negative_share", "negative_low", "negative_high", "negative_share_before", "shift",
+    "words",
+)  # fmt: skip
+
 
 class DaySaid(Struct, array_like=True):
     """One day's sayings. `negative` adds up labels where rated, else probabilities; `foreseen` and `came`
@@ -49,13 +54,13 @@ class Image(Struct):
     gone_days: int = 0
     gone_error: float = 0.0
 
-    def add(self, day: int, negative: float, foreseen: float | None, rating: float | None) -> None:
+    def add(self, day: int, negative: float | None, foreseen: float | None, rating: float | None) -> None:
         """Count one saying.
 
         Parameters
         ----------
         negative
-            Whether it was, if rated; else how probably.
+            Whether it was, if rated; else how probably. None if nobody knows: it is in the totals alone.
         foreseen
             Probability of negative from before the rating was known; None without text.
         """
@@ -63,8 +68,8 @@ class Image(Struct):
         if rating is not None:
             self.ratings += 1
             self.rating_sum += rating
-        if self.days and day < min(self.days) and len(self.days) >= MAX_DAYS:
-            return  # older than all that is kept: in the totals alone
+        if negative is None or (self.days and day < min(self.days) and len(self.days) >= MAX_DAYS):
+            return  # not known, or older than all that is kept
         said = self.days.setdefault(day, DaySaid())
         said.count += 1
         said.negative += negative
@@ -95,8 +100,14 @@ class Image(Struct):
         return self.gone_days + len(judged), self.gone_error + error
 
     def report(self) -> dict[str, Any]:
-        """Return what is served: the newest day against the days before it. Shares lie in [0, 1]."""
-        newest = max(self.days)
+        """Return what is served: the newest day against the days before it. Shares lie in [0, 1]; None: not known."""
+        found: dict[str, Any] = {
+            "sayings": self.count,
+            "mean_rating": self.rating_sum / self.ratings if self.ratings else None,
+        }
+        return found | (self._of_day(max(self.days)) if self.days else dict.fromkeys(OF_DAY))
+
+    def _of_day(self, newest: int) -> dict[str, Any]:
         said = self.days[newest]
         before = [self.days[day] for day in self.days if day < newest]
         count, negative = sum(one.count for one in before), math.fsum(one.negative for one in before)
@@ -104,8 +115,6 @@ class Image(Struct):
         ranked = sorted(self.words.items(), key=lambda item: (-abs(item[1]), item[0]))[:TOP_WORDS]
         return {
             "day": newest,
-            "sayings": self.count,
-            "mean_rating": self.rating_sum / self.ratings if self.ratings else None,
             "sayings_of_day": said.count,
             "negative_share": said.negative / said.count,
             "negative_low": low,

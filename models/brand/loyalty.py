@@ -6,6 +6,7 @@ from typing import Final
 from models.brand.at_usual import AtUsualPrices
 from models.brand.prices import LOW
 from models.brand.situation import last_brand
+from models.brand.standings import brand_name
 from schemas.state import CustomerState, Taste
 
 SHOWN: Final = 8
@@ -38,7 +39,7 @@ def loyalty(state: CustomerState, usual: AtUsualPrices | None) -> dict[str, str]
     else:
         price = usual.model.markets[category][brand].usual
     return {
-        "brand": f"{category}:{brand}",
+        "brand": brand_name(category, brand),
         "loyalty": f"{stays:.4f}",
         "loyalty_rule": rule(taste, brand, stays, price),
     }

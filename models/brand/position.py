@@ -12,22 +12,24 @@ FORMER: Final = "former segments"
 UNNAMED: Final[Mapping[str, str]] = {}
 
 
-def expectations(category: CategorySums, population: int) -> dict[str, Expected]:
+def expectations(category: CategorySums, shown: Mapping[str, BrandSums], population: int) -> dict[str, Expected]:
     """What the NBD-Dirichlet leads one to expect of each brand with buyers; empty while there is too little.
 
     Parameters
     ----------
+    shown
+        All brands of the category, as `CategorySums.shown` has them.
     population
         Customers who bought anything with a brand. Where all of them bought the category, the numbers of their
         purchases are taken as they are.
     """
-    total = sum(sums.purchases for sums in category.brands.values())
-    named = {name: sums for name, sums in category.brands.items() if sums.buyers and name != OTHER}
+    total = sum(sums.purchases for sums in shown.values())
+    named = {name: sums for name, sums in shown.items() if sums.buyers and name != OTHER}
     if len(named) < 2 or category.buyers < 10:  # one brand has no rival, ten buyers no spread
         return {}
     seen = [0.0] * (max(category.by_count) + 1)
     for count, customers in category.by_count.items():
-        seen[count] = float(max(customers, 0))  # beyond 8 brands a customer's count is not known exactly
+        seen[count] = float(customers)
     zero = 1.0 - category.buyers / max(population, category.buyers)
     purchases = negative_binomial(total / max(population, 1), zero) or seen
     shares = {name: sums.purchases / total for name, sums in named.items()}
@@ -37,15 +39,20 @@ def expectations(category: CategorySums, population: int) -> dict[str, Expected]
 
 
 def figures(
-    category: CategorySums, name: str, prospects: Mapping[str, Expected], segments: Mapping[str, str] = UNNAMED
+    category: CategorySums,
+    shown: Mapping[str, BrandSums],
+    name: str,
+    prospects: Mapping[str, Expected],
+    segments: Mapping[str, str] = UNNAMED,
 ) -> dict[str, Any]:
     """Where a brand stands, as it is served: shares of the category, None where nothing can be said.
 
-    `price_position` is the mean price of a unit over that of the category. `segments` is an index: 100 is
-    the segment's share among all of the category's purchases. Its names are those of `segments`, by id.
+    A brand of which more came back than was sold has a share below 0. `price_position` is the mean price of a unit
+    over that of the category. `segments` is an index: 100 is the segment's share among all of the category's purchases.
+    Its names are those of `segments`, by id. `shown` are all brands of the category, as `CategorySums.shown` has them.
     """
-    sums = category.brands[name]
-    every = category.brands.values()
+    sums = shown[name]
+    every = shown.values()
     found: dict[str, Any] = {
         "revenue": sums.revenue_e4 / E4,
         "units": sums.units,

@@ -3,6 +3,7 @@
 Not causal: promotions are timed, rivals' promotions move as well, and who buys ahead does not buy later.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -63,6 +64,16 @@ class Promotions(Struct):
                 rest.units_e3 += gone.units_e3
                 rest.judged_e3 += gone.judged_e3
                 rest.low_e3 += gone.low_e3
+
+    def absorb(self, gone: "Promotions", name: Callable[[str], str]) -> None:
+        """Add the open days of another category, its brands under other names. Its slopes are forgotten."""
+        for day, brands in gone.days.items():
+            if (self.closed is None or day >= self.closed) and (day in self.days or len(self.days) < MAX_OPEN):
+                for brand, went in brands.items():
+                    mine = self.days.setdefault(day, {}).setdefault(name(brand), Went())
+                    mine.units_e3 += went.units_e3
+                    mine.judged_e3 += went.judged_e3
+                    mine.low_e3 += went.low_e3
 
     def report(self, brand: str) -> dict[str, Any] | None:
         """Return by how much the share is greater on a day when all is bought low than when nothing is; None: unknown.

@@ -8,6 +8,7 @@ two softmax regressions, one on words and pairs and one on words and pieces, lea
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Final, Self
 from zlib import crc32
 
@@ -19,6 +20,8 @@ NEGATIVE: Final = 0
 BUCKETS: Final = 1 << 17
 MAX_TEXT: Final = 2_000
 """Characters of a text that are read."""
+MAX_WORD: Final = 400
+"""Letters of a word that pieces are made of; some scripts write a sentence as one."""
 WORDS_RATE, PIECES_RATE = 0.1, 0.05
 SPREAD: Final = 6.0
 """A text of n parts weighs `SPREAD / sqrt(n)` on each."""
@@ -26,7 +29,15 @@ BIAS_RATE: Final = 0.1
 SOFT: Final = 0.01
 """First value of AdaGrad's sums of squares."""
 COUNT_SMOOTH: Final = 0.3
-_TOKEN: Final = re.compile(r"[#@]?\w+(?:'\w+)?|[!?]+|\.\.+|[^\w\s]")
+_SIGNS: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Kana and ideographs: written without spaces, and each a part of its own."""
+_MARKS: Final = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0dff\u0e31-\u0e4e\u0eb1-\u0ece\u102b-\u103e"
+)
+"""Accents and vowel signs that are no letters of their own; without them words of such scripts fall to pieces."""
+_LETTER: Final = f"(?:[{_MARKS}]|(?![{_SIGNS}])\\w)"
+_TOKEN: Final = re.compile(rf"[{_SIGNS}]|[#@]?{_LETTER}+(?:'{_LETTER}+)?|[!?]+|\.\.+|[^\w\s]")
+_IS_SIGN: Final = re.compile(f"[{_SIGNS}]")
 _LINK: Final = re.compile(r"https?://\S+")
 _DIGITS: Final = re.compile(r"\d+")
 _LONG: Final = re.compile(r"(.)\1{2,}")
@@ -73,14 +84,20 @@ class Saying:
 
     @cached_property
     def pieces(self) -> Ids:
-        """Buckets of words and of their pieces of three to five letters."""
+        """Buckets of words and of their pieces of three to five letters, of signs two and three."""
         return _buckets([*self.words, *_pieces(self.words), *self.about])
 
 
+def _runs(some: Iterable[str]) -> Iterable[tuple[bool, str]]:
+    """Words, neighbouring signs put together, and whether they are signs."""
+    for is_sign, run in groupby(some, key=lambda word: _IS_SIGN.match(word) is not None):
+        yield from [(True, "".join(run))] if is_sign else ((False, word) for word in run)
+
+
 def _pieces(some: Iterable[str]) -> Iterable[str]:
-    for word in some:
-        edged = f"<{word[:40]}>"
-        for size in (3, 4, 5):
+    for is_sign, word in _runs(some):
+        edged = f"<{word[:MAX_WORD]}>"
+        for size in (2, 3) if is_sign else (3, 4, 5):
             for start in range(len(edged) - size + 1):
                 yield "~" + edged[start : start + size]
 
@@ -174,12 +191,12 @@ class Blend:
         self.by_pieces.learn(x, y)
 
     def moved(self, x: Saying) -> dict[str, float]:
-        """What each word of three letters or more adds to the log odds of negative, in the regression on words."""
+        """What words of three letters or more, or in other scripts, add to the log odds of negative, by words alone."""
         parts = len(x.pairs)
         return {
             word: self.by_words.effect(word, parts)
             for word in dict.fromkeys(x.words)
-            if word.isalpha() and len(word) > 2
+            if (word.isalpha() and len(word) > 2) or (word[0].isalpha() and not word.isascii())
         }
 
     def state(self) -> dict[str, Any]:

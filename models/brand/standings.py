@@ -17,6 +17,8 @@ FADE: Final = 0.999
 """What an older choice weighs in the market's shares, a choice."""
 USUAL_RATE: Final = 0.02
 """What one seen price weighs in the usual one."""
+LEAST: Final = 1e-6
+"""Weight below which none falls: a share of 0 has no logarithm."""
 Market = Mapping[str, Standing]
 
 
@@ -36,13 +38,24 @@ def meet(market: dict[str, Standing], brand: str) -> Standing:
 def learn_market(market: dict[str, Standing], offers: Sequence[Offer] | None, brand: str, price: float | None) -> None:
     """Take in one choice: shares, and usual prices of all that could be had; without offers, of the brand bought."""
     for standing in market.values():
-        standing.weight *= FADE
+        standing.weight = max(standing.weight * FADE, LEAST)
     meet(market, brand).weight += 1.0
     for offer in offers if offers is not None else [Offer(brand, price)]:
         if offer.price and offer.brand in market:
             standing = market[offer.brand]
             log = math.log(offer.price)
             standing.usual = log if standing.usual is None else standing.usual + USUAL_RATE * (log - standing.usual)
+
+
+def brand_name(category: str | None, brand: str) -> str:
+    """Name under which a brand is served: `<category>:<brand>`; feedback may leave the category open.
+
+    The first colon ends the category: one of its own is written `%3A`, a per cent sign `%25`.
+
+    >>> brand_name("tea: green", "Ash: No. 1"), brand_name(None, "Ash")
+    ('tea%3A green:Ash: No. 1', ':Ash')
+    """
+    return f"{(category or '').replace('%', '%25').replace(':', '%3A')}:{brand}"
 
 
 def frozen(markets: Mapping[str, Market]) -> dict[str, dict[str, Standing]]:

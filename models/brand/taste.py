@@ -1,13 +1,15 @@
 """What a customer is known to like, and what one purchase adds to it.
 
-Bounds, and what happens there: 16 categories a customer, and 8 brands a category (the least counted makes
-room), the main brand of the last 16 purchases, 32 categories of one purchase (those with most lines), 50
-products of a category in one purchase (what is beyond is told by brand, without product).
+Bounds, and what happens there: 16 categories a customer, and 8 brands a category by name (the least counted makes
+room), how often the customer bought 64 more (beyond that, one that is not known may have been bought before), the
+main brand of the last 16 purchases, 32 categories of one purchase (those with most lines), 50 products of a category
+in one purchase (what is beyond is told by brand, without product).
 """
 
 import math
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 from msgspec import Struct, structs
 
@@ -15,7 +17,7 @@ from models.receipt import E4, UNCATEGORISED, Receipt
 from schemas.events import Alternative, Line
 from schemas.state import Taste
 
-__all__ = ["UNCATEGORISED", "Told", "bought", "remember", "tell"]
+__all__ = ["UNCATEGORISED", "Told", "bought", "bought_before", "held", "mark", "marks", "remember", "tell"]
 
 MAX_CATEGORIES: Final = 16
 MAX_TOLD: Final = 32
@@ -26,6 +28,10 @@ RECENT: Final = 16
 _NOTHING: Final = Taste()
 GONE: Final = 255
 """Stands in `recent` for a brand that is no longer counted."""
+MAX_GONE: Final = 64
+"""Brands that are remembered without a name: by two bytes of a hash, and how often they were bought, up to 255."""
+LOST: Final = b"\xff\xff\xff"
+"""Stands first in `gone` once more brands were bought than are remembered."""
 
 
 class Offer(NamedTuple):
@@ -134,7 +140,9 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
             others = [name for name in tastes if name != one.category]
             del tastes[min(others, key=lambda name: (tastes[name].bought, name))]
     taste.bought += 1
-    for brand in dict.fromkeys([line[0] for line in one.lines]):
+    brands = dict.fromkeys([line[0] for line in one.lines])
+    taste.held = held(taste) + len(brands)
+    for brand in brands:
         _count(taste, brand, keep=one.brand)
     taste.recent = (taste.recent + bytes((list(taste.counts).index(one.brand),)))[-RECENT:]
     taste.price_e4 = round(one.amount_e4 / one.units)
@@ -148,14 +156,49 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
 
 def _count(taste: Taste, brand: str, keep: str) -> None:
     counts = taste.counts
-    counts[brand] = counts.get(brand, 0) + 1
+    counts[brand] = (counts[brand] if brand in counts else _recall(taste, brand)) + 1
     if len(counts) <= MAX_BRANDS:
         return
     others = [name for name in counts if name not in (brand, keep)]
     gone = min(others, key=lambda name: (counts[name], name))
     place = list(counts).index(gone)
-    del counts[gone]
+    kept = taste.gone.removeprefix(LOST) + mark(gone) + bytes((min(counts.pop(gone), 255),))
+    is_lost = len(kept) > 3 * MAX_GONE or taste.gone.startswith(LOST)
+    taste.gone = LOST * is_lost + kept[-3 * MAX_GONE :]
     taste.recent = bytes(GONE if at in (place, GONE) else at - (at > place) for at in taste.recent)
+
+
+def mark(brand: str) -> bytes:
+    """Two bytes for a brand; never those of `LOST`."""
+    return (crc32(brand.encode()) % 0xFFFF).to_bytes(2, "big")
+
+
+def marks(taste: Taste) -> dict[bytes, int]:
+    """How often brands were bought that have no name any more, by mark."""
+    gone = taste.gone.removeprefix(LOST)
+    return {gone[at : at + 2]: gone[at + 2] for at in range(0, len(gone), 3)}
+
+
+def _recall(taste: Taste, brand: str) -> int:
+    """Take a brand out of those without a name. Returns how often it was bought, as far as is known."""
+    known = marks(taste) if taste.gone else {}
+    found = known.pop(mark(brand), 0)
+    if found:
+        lost = LOST if taste.gone.startswith(LOST) else b""
+        taste.gone = lost + b"".join(one + bytes((n,)) for one, n in known.items())
+    return found
+
+
+def bought_before(taste: Taste, brand: str) -> int | None:
+    """How often a customer bought a brand before; None: nobody knows, the customer bought too many."""
+    if brand in taste.counts or not taste.gone:
+        return taste.counts.get(brand, 0)
+    return marks(taste).get(mark(brand), None if taste.gone.startswith(LOST) else 0)
+
+
+def held(taste: Taste) -> int:
+    """How many purchases by brand a customer has made in the category, one of two brands counted twice."""
+    return max(taste.held, sum(taste.counts.values()))  # a state of before has the counts alone
 
 
 class Told(Struct, array_like=True):

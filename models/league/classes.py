@@ -195,4 +195,6 @@ class ClassLeague:
         self.champion, self.examples = state["champion"], state["examples"]
         self.promotions = state["promotions"]
         self.fresh = {name: msgspec.convert(kept, ClassQuality) for name, kept in state["fresh"].items()}
-        self.recent, self.weight = dict(state["recent"]), state["weight"]
+        recent = state["recent"]  # one that was no entrant then is as good as the champion
+        self.recent = {name: recent.get(name, recent[self.champion]) for name in self.entrants}
+        self.weight = state["weight"]

@@ -38,7 +38,11 @@ TRIVIAL: Final[dict[str, Callable[[float], Learner]]] = {
     "last_100": lambda prior: RecentRate(prior, 100.0),
 }
 EARLIEST: Final = 400
-"""Examples before another than `growth` may serve."""
+"""Examples before another than `growth` may serve; a trivial one from a quarter of them on."""
+MARGIN: Final = 0.005
+"""Nats by which another must be better than `growth` to serve."""
+CLEARLY: Final = 0.95
+"""Share of the error of `growth` below which a trivial forecast of units serves instead."""
 RIDGE: Final = 50.0
 SCALE: Final = 5.0
 """Features are logarithms of ratios, mostly within a fifth of 0."""
@@ -163,12 +167,24 @@ class Outlook:
 
     @property
     def champion(self) -> str:
-        """The one with the least log loss so far; `growth` while there is little to go by."""
-        losses = {name: self.quality[name].report()["log_loss"] for name in (GROWTH, *ENTRANTS)}
-        known = {name: loss for name, loss in losses.items() if loss is not None}
-        if self.quality[GROWTH].report()["log_loss"] is None or self.growth.n < EARLIEST:
-            return GROWTH
-        return min(known, key=lambda name: (known[name], name))
+        """The one with the least log loss so far; `growth` while nobody is clearly better. A trivial one may serve."""
+        able = [*TRIVIAL] if self.growth.n >= EARLIEST // 4 else []
+        able += [*ENTRANTS] if self.growth.n >= EARLIEST else []
+        losses = {name: self.quality[name].report()["log_loss"] for name in able}
+        known = {name: loss + MARGIN for name, loss in losses.items() if loss is not None}
+        own = self.quality[GROWTH].report()["log_loss"]
+        if own is not None:
+            known[GROWTH] = own
+        return min(known, key=lambda name: (known[name], name)) if own is not None else GROWTH
+
+    def foreseen(self, asked: Asked) -> float:
+        """Logarithm of the units a day of the next six: by `growth`, or a trivial forecast that is clearly better."""
+        by = {
+            self.errors.forecast: _log(asked.level) + asked.growth,
+            self.errors.last_six / CLEARLY: _log(asked.week),
+            self.errors.last_thirty / CLEARLY: _log(asked.level),
+        }
+        return by[min(by) if self.errors.n >= EARLIEST // 4 else self.errors.forecast]
 
     def learn_day(self, demand: Demand, at: float = 0.0, *, judged: bool = True) -> None:
         """Take in that a trading day is closed: what was asked six days ago is learned, and the next asked.
@@ -223,7 +239,7 @@ class Outlook:
         asked = self.now.get(category)
         if asked is None:
             return None
-        middle, half = _log(asked.level) + asked.growth, 1.2816 * self.growth.spread()
+        middle, half = self.foreseen(asked), 1.2816 * self.growth.spread()
         units = {"units": middle, "low": middle - half, "high": middle + half}
         return {"above_usual": asked.answers[self.champion]} | {name: math.exp(z) for name, z in units.items()}
 

@@ -15,6 +15,7 @@ from models.customers.attributes import unpack_pairs
 from models.customers.features import unpack
 from models.league.amounts import AmountContest
 from models.league.baselines import Persistence, RunningMean
+from models.league.by_segment import Latest, by_segment
 from models.league.contract import Learner
 from models.league.fallback import carrying, persistence
 from models.league.importance import importance
@@ -70,6 +71,7 @@ class Learning:
         self.asked: dict[Opened, list[dict[str, float]]] = {}
         self.asks = False
         self.labels: dict[int, str] = {}
+        self.latest = {task: Latest() for task in PRIORS}
         self.leagues: dict[str, League] = {
             "response": LabelLeague("response", PRIORS["response"]),
             "churn": self._churn(),
@@ -210,6 +212,7 @@ class Learning:
         if not row.get("treated", True):
             self._asked(opened)
             return  # a control's outcome says what happens without a contact: uplift, not response
+        self.latest[task].add(opened.features, opened.attributes)
         pairs = unpack_pairs(opened.attributes)
         self._mature(task, x, row["y"], row["served"], opened, pairs, row.get("waited"))
         if task == "churn" and "orders" in row:
@@ -405,6 +408,10 @@ class Learning:
         report = league.report()
         report["changes"] = self._changes(league, report.get("changes", []))
         report["rolled_back_to"] = self.care.held.get(league.task)
+        if league.task in self.latest:
+            model = self.care.serving(league.task) or self._compiled(league.task)
+            segments = self.clusters.compiled("")
+            report["importance_by_segment"] = by_segment(model, self.latest[league.task], segments, self.labels)
         if isinstance(league, LabelLeague):
             return self._labels(league, report)
         served = report.pop("served")
@@ -468,6 +475,7 @@ class Learning:
             "brands": self.brands.state(),
             "market": self.market.state(),
             "outlook": self.outlook.state(),
+            "latest": {task: latest.state() for task, latest in self.latest.items()},
         }
 
     def _demand(self) -> dict[str, Any]:
@@ -505,6 +513,8 @@ class Learning:
             self.market = Journaled.restore(state["market"], parts, Market(), Market.restore)
         if "outlook" in state:  # since 0.2
             self.outlook = DemandOutlook.restore(state["outlook"])
+        if "latest" in state:  # since 0.2
+            self.latest |= {task: Latest.restore(kept) for task, kept in state["latest"].items()}
 
 
 REMEMBERED: Final = 10_000.0

@@ -1,11 +1,14 @@
 """What moves a shard from one chunk to the next, and what a shard takes from a topic."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
 from schemas.events import Event
 
+PENDING: Final = "pending:"
+"""Before a task's name, among the totals of a place."""
 OutTopic = Literal["triggers", "examples", "dead-letters"]
 
 
@@ -46,13 +49,25 @@ class Place(Struct):
 
     `totals` counts what was done since the beginning, exactly: `scored`, `late`, `duplicate`,
     `anonymous`, `forgotten` and `dead_letter` add up to the records read; then `trigger:<campaign>` and
-    `suppressed:<campaign>:<reason>`, and `missing`: records that Kafka no longer had when an operator said to go on.
+    `suppressed:<campaign>:<reason>`, `missing`: records that Kafka no longer had when an operator said to go on,
+    and `pending:<task>`: examples whose outcome is waited for.
     """
 
     topics: dict[str, TopicPlace] = field(default_factory=dict)
     time: float | None = None
     anonymous: dict[str, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+
+
+def pending_examples(places: Iterable[Place]) -> dict[str, int]:
+    """Return how many examples are waited for, by task, in these shards."""
+    found: dict[str, int] = {}
+    for place in places:
+        for name, count in place.totals.items():
+            if name.startswith(PENDING):
+                task = name.removeprefix(PENDING)
+                found[task] = found.get(task, 0) + count
+    return found
 
 
 class Outgoing(Struct, frozen=True):
@@ -68,6 +83,7 @@ class Counts(Struct):
     """What a chunk did, for metrics and reports. Nothing is decided on it.
 
     `label_delays` are seconds of event time, by task, from a decision to the moment its example is learned from.
+    `pending` is by how many examples, by task, more are waited for than before.
     """
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -75,6 +91,7 @@ class Counts(Struct):
     triggers: dict[str, int] = field(default_factory=dict)
     suppressed: dict[tuple[str, str], int] = field(default_factory=dict)
     label_delays: dict[str, list[float]] = field(default_factory=dict)
+    pending: dict[str, int] = field(default_factory=dict)
 
     def add_to(self, totals: dict[str, int]) -> None:
         """Add this chunk to what was counted before."""
@@ -85,6 +102,12 @@ class Counts(Struct):
         for (campaign, reason), n in self.suppressed.items():
             name = f"suppressed:{campaign}:{reason}"
             totals[name] = totals.get(name, 0) + n
+        for task, more in self.pending.items():
+            totals[f"{PENDING}{task}"] = totals.get(f"{PENDING}{task}", 0) + more
+
+    def wait_for(self, task: str, more: int) -> None:
+        """Count examples of a task that are opened, or, below zero, no longer waited for."""
+        self.pending[task] = self.pending.get(task, 0) + more
 
     def event(self, topic: str, outcome: str) -> None:
         """Count one record: `scored`, `late`, `duplicate`, `anonymous`, `forgotten` or `dead_letter`."""

@@ -332,6 +332,10 @@ MODELS: Final = Section(
             ],
         ),
         Panel(
+            "Examples that wait", "Decisions whose outcome is not known yet, by task.", "short",
+            [Query("sum by (task) (streamscore_examples_pending)", "{{task}}")],
+        ),
+        Panel(
             "Changes of champion", "One model takes over from another.", "short",
             [Query("sum by (task, from, to) (streamscore_model_promotions_total)", "{{task}}: {{from}} to {{to}}")],
             width=12,

@@ -9,7 +9,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.commit import Place
+from schemas.commit import PENDING, Place
 from streams.kafka.security import for_python
 from streams.redis.client import reader
 from streams.redis.keys import Keys
@@ -57,8 +57,8 @@ def build_report(
 
 
 def _less(place: Place) -> Place:
-    """Return a place whose totals take those of another away."""
-    return Place(totals={name: -n for name, n in place.totals.items()})
+    """Return a place whose totals take those of another away; what is waited for is so whoever opened it."""
+    return Place(totals={name: -n for name, n in place.totals.items() if not name.startswith(PENDING)})
 
 
 class Learned:

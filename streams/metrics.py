@@ -75,6 +75,9 @@ class Metrics:
             buckets=DELAYS,
             registry=registry,
         )
+        self.waited_for = Gauge(
+            "streamscore_examples_pending", "Decisions whose outcome is waited for", ["task"], registry=registry
+        )
 
     def _learning(self, registry: CollectorRegistry | None) -> None:
         self.learned = Counter("streamscore_examples_total", "Rows learned from", ["task"], registry=registry)
@@ -184,6 +187,12 @@ class Metrics:
                 "streamscore_outbox_pending", "Records not acknowledged by Kafka yet", registry=self.registry
             )
         self._outbox.set(records)
+
+    def examples_pending(self, by_task: Mapping[str, int]) -> None:
+        """Show how many examples of this worker's shards wait for their outcome."""
+        self.waited_for.clear()
+        for task, count in by_task.items():
+            self.waited_for.labels(task).set(count)
 
     def committed(self, commit: Commit) -> None:
         """Count what a chunk did."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from streams.operator import Standing
@@ -75,6 +76,8 @@ def show_task(console: Console, one: Standing) -> None:
     if report.get("importance"):
         moved = ", ".join(f"{name} {size:.3f}" for name, size in report["importance"].items())
         console.print(f"What moves the scores (spread of the log odds over customers): {moved}", highlight=False)
+    if report.get("importance_by_segment"):
+        console.print(_segments(report["importance_by_segment"]))
     table = Table("version", "champion", "examples", "newest example", *HEADLINES, "offset", "learner", "river")
     table.title, table.title_justify = "Versions that can serve again", "left"
     for name, told in one.kept.items():
@@ -84,6 +87,16 @@ def show_task(console: Console, one: Standing) -> None:
             name, *known, *figures, str(told["offset"]), told["learner"] or "first", told["libraries"]["river"]
         )
     console.print(table)
+
+
+def _segments(told: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Show what moves the scores of each segment's customers, up or down, the strongest first."""
+    table = Table("segment", "examples", "mean score", "what moves it (mean contribution)")
+    table.title, table.title_justify = "By segment, on the latest examples", "left"
+    for one in told.values():
+        moved = ", ".join(f"{escape(name)} {found['mean']:+.2f}" for name, found in one["features"].items())
+        table.add_row(one["name"], f"{one['examples']:,}", number(one["score"]), moved)
+    return table
 
 
 def _change(change: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from schemas.commit import Place
+from schemas.commit import Place, pending_examples
 
 if TYPE_CHECKING:  # it brings River, and commands that only print a report need none
     from models.lookahead import LookAhead
@@ -49,7 +49,7 @@ def put_together(
             "events_per_second": read / seconds if seconds else None,
         },
         "latency": {"event_to_score_seconds": dict(delays or dict.fromkeys(("p50", "p95", "p99")))},
-        "tasks": learned.get("tasks", {}),
+        "tasks": _with_pending(learned.get("tasks", {}), pending_examples(places)),
         "segments": quality | {"count": len(sizes), "sizes": dict(segment_names.most_common())},
         "sales": learned.get("sales", {}),
         "outlook": learned.get("outlook", {}),
@@ -76,6 +76,12 @@ def with_ahead(report: dict[str, Any], ahead: "LookAhead") -> dict[str, Any]:
             "until_then": {task: report["tasks"][task] for task in judged},
         },
     }
+
+
+def _with_pending(tasks: Mapping[str, Any], pending: Mapping[str, int]) -> dict[str, Any]:
+    """Return the tasks, each with how many of its examples wait for their outcome."""
+    waiting = {**pending, "purchases": pending.get("churn", 0)}  # the same examples
+    return {task: report | {"pending": waiting[task]} if task in waiting else report for task, report in tasks.items()}
 
 
 def _campaigns(totals: Mapping[str, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from faust.types import TP
 
 from models.shard import Shop
 from schemas.codec import INPUT_TOPICS
-from schemas.commit import Arrived
+from schemas.commit import Arrived, pending_examples
 from streams.admit import admit
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.guarded import guarded
@@ -283,6 +283,8 @@ class Scoring:
             now = time.monotonic()
             self.metrics.waited({tp: now - since for tp, since in self._waits(now)})
             self.metrics.pending(sum(len(held.outbox) for held in self.held.values()))
+            places = [held.shard.hold.place for held in self.held.values()]
+            self.metrics.examples_pending(pending_examples(places))
 
     def _lags(self) -> dict[tuple[str, int], float]:
         lags: dict[tuple[str, int], float] = {}

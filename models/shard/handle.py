@@ -29,6 +29,8 @@ from schemas.state import Pending, Remembered, encode_remembered
 
 MAX_PENDING: Final = 4
 """Pending examples of `response` a customer, one a campaign; further offers open none."""
+_BY_WINDOW: Final = ("churn", "value")
+"""Tasks whose example is a customer's coming window."""
 _COLUMN: Final = {name: column for column, name in enumerate(NATURAL)}
 _HAS_BOUGHT: Final = _COLUMN["has_bought"]
 
@@ -65,8 +67,9 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
             relation.features, relation.attributes = scores.packed(row), scores.packed_pairs(row)
             relation.churn = scores.values["churn"][row]
             relation.value = scores.values["value"][row]
-            for task in ("churn", "value"):
+            for task in _BY_WINDOW:
                 commit.opened.append(Opened(task, relation.opened_at, relation.features, relation.attributes))
+                commit.counts.wait_for(task, 1)
     for step in walked.steps:
         decider.take(step)
     _finish(shard, shop, walked, scores, decider, commit)
@@ -164,6 +167,11 @@ class _Decider:
         previous = remembered.standing.contacts.previous_segment
         if previous is not None:
             self.moves[previous] -= 1
+        counts = self.commit.counts
+        counts.wait_for("response", -len(remembered.standing.pending))
+        if remembered.state.relation is not None:
+            for task in _BY_WINDOW:
+                counts.wait_for(task, -1)
 
     def mature(self, customer: str, remembered: Remembered, until: float) -> None:
         """Take out what is due: learned whatever came of it, or dropped where no `sent` confirmed it."""
@@ -171,6 +179,7 @@ class _Decider:
         due = [pending for pending in standing.pending if pending.closes_at <= until]
         if due:
             standing.pending = [pending for pending in standing.pending if pending.closes_at > until]
+            self.commit.counts.wait_for("response", -len(due))
             self.matured += [(pending.closes_at, customer, pending) for pending in due if pending.confirmed]
 
     def _engagement(self, step: Step, remembered: Remembered) -> None:
@@ -204,6 +213,7 @@ class _Decider:
         pending = remembered.standing.pending
         if len(pending) < MAX_PENDING and all(one.campaign_id != opened.campaign_id for one in pending):
             pending.append(opened)
+            self.commit.counts.wait_for("response", 1)
             self.commit.opened.append(Opened("response", opened.opened_at, opened.features, opened.attributes))
 
     def _decide(self, step: Step, remembered: Remembered) -> None:
@@ -371,7 +381,8 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
     examples = commit.examples
     delays = commit.counts.label_delays
     for closed_at, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):
-        for task in ("churn", "value"):
+        for task in _BY_WINDOW:
+            commit.counts.wait_for(task, -1)
             delays.setdefault(task, []).append(closed_at - relation.opened_at)
         waited = round(closed_at - relation.opened_at)
         common: dict[str, Any] = {"at": relation.opened_at, "x": relation.features, "a": relation.attributes}

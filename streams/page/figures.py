@@ -80,6 +80,8 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         "months": charts.months(_shown(months, champion, figures["baselines"])) if _several(months) else "",
         "reliability": charts.reliability(figures["reliability"]) if figures.get("reliability") else "",
         "importance": charts.bars(figures["importance"], "spread of the log odds") if figures.get("importance") else "",
+        "by_segment": list(figures.get("importance_by_segment", {}).values()),
+        "pending": figures.get("pending"),
         "changes": figures.get("changes", [])[-CHANGES:],
         "drift": figures.get("drift", {}),
         "feature_drift": figures.get("feature_drift", {}),

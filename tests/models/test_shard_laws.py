@@ -22,7 +22,7 @@ from models.serving_set import ServingSet
 from models.shard import Shop
 from schemas.choice import ChoiceModel, Standing
 from schemas.codec import INPUT_TOPICS, encode, topic_of
-from schemas.commit import Arrived, Place, TopicPlace
+from schemas.commit import Arrived, Place, TopicPlace, pending_examples
 from schemas.events import (
     Alternative,
     Converted,
@@ -38,6 +38,7 @@ from schemas.events import (
 )
 from schemas.segments import Segments
 from schemas.serving import LinearModel
+from schemas.state import decode_remembered
 from streams.kept import Kept
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
@@ -235,6 +236,37 @@ def test_every_record_is_accounted_for(events):
     outcomes = ("scored", "late", "duplicate", "anonymous", "forgotten", "dead_letter")
     assert sum(place.totals.get(outcome, 0) for outcome in outcomes) == len(events)
     assert sum(at.next for at in place.topics.values()) == len(events)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories(), st.integers(1, 7))
+def test_what_is_waited_for_is_what_states_hold(events, chunk_size):
+    _, states, *_, place = asyncio.run(run(events, chunk_size))
+    known = [decode_remembered(body) for body in states.values()]
+    windows = sum(one.state.relation is not None for one in known)
+    contacts = sum(len(one.standing.pending) for one in known)
+    told = pending_examples([place])
+    assert [told.get(task, 0) for task in ("churn", "value", "response")] == [windows, windows, contacts]
+
+
+def test_nothing_is_waited_for_of_who_was_forgotten():
+    common = {"currency": "GBP", "channel": "web", "lines": (Line(product_id="p", quantity=1, unit_price=2.5),)}
+    events = [
+        Purchase(event_id="p", customer_id="a", occurred_at=START, **common),
+        Sent(
+            event_id="s",
+            customer_id="a",
+            occurred_at=START + timedelta(days=12),
+            campaign_id="other",
+            channel="email",
+            decision_id="d",
+        ),
+    ]
+    *_, place = asyncio.run(run(events, 3))
+    assert pending_examples([place]) == {"churn": 1, "value": 1, "response": 1}
+    events.append(Forgotten(event_id="f", customer_id="a", occurred_at=START + timedelta(days=13)))
+    *_, place = asyncio.run(run(events, 3))
+    assert set(pending_examples([place]).values()) == {0}
 
 
 @settings(max_examples=100, deadline=None)

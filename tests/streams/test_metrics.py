@@ -23,6 +23,7 @@ NAMES = {
     "streamscore_learning_microseconds": {"task", "of"},
     "streamscore_drift_total": {"task", "model"},
     "streamscore_label_delay_seconds": {"task"},
+    "streamscore_examples_pending": {"task"},
     "streamscore_segment_customers": {"segment"},
     "streamscore_sales": {"series"},
     "streamscore_sales_forecast": {"series", "horizon", "bound"},
@@ -117,6 +118,14 @@ def test_a_label_delay_is_counted_by_task():
     found = samples(metrics)
     assert found["streamscore_label_delay_seconds_sum", (("task", "churn"),)] == 8_007_200.0
     assert found["streamscore_label_delay_seconds_bucket", (("le", "21600.0"), ("task", "churn"))] == 1
+
+
+def test_examples_that_wait_are_those_of_the_shards_that_are_here():
+    metrics = Metrics()
+    metrics.examples_pending({"churn": 5, "response": 2})
+    metrics.examples_pending({"churn": 4})
+    assert labels(metrics, "streamscore_examples_pending") == {(("task", "churn"),)}
+    assert samples(metrics)["streamscore_examples_pending", (("task", "churn"),)] == 4
 
 
 def learned(series=("toys",), segments=None):

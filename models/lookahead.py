@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.customers.attributes import customer_pairs
 from models.customers.features import NATURAL, natural, scaled
 from models.league.prequential import AmountQuality, BinaryQuality, share_in_best_tenth
+from models.league.roster import TRIVIAL as RATES
 from models.learning import LIFETIMES, Learning
 from models.lifetimes.entrant import LifetimeEntrant
 from models.lifetimes.predict import none_within, purchases
@@ -22,7 +23,7 @@ from schemas.state import CustomerState
 
 Array = NDArray[np.float64]
 TASKS: Final = ("churn", "value", "purchases")
-TRIVIAL: Final = frozenset({"base_rate", "recent_rate", "recency_days", "running_mean", "persistence"})
+TRIVIAL: Final = frozenset({"base_rate", "recency_days", "running_mean", "persistence", *RATES})
 """Entrants that are shown as baselines, unless one of them serves."""
 COLUMNS: Final = tuple(NATURAL.index(name) for name in ("recency_days", "orders", "spend", "tenure_days"))
 

@@ -27,7 +27,7 @@ from models.market.book import Market
 from models.market.journal import Journaled
 from models.market.outlook import Outlook as DemandOutlook
 from models.policy import DAY, Policy
-from models.sales.calendar import day_of
+from models.sales.calendar import Calendar, day_of
 from models.sales.series import ALL, SalesBook
 from models.segmentation import Clusters
 from models.serving_set import PRIORS, ServingSet
@@ -85,7 +85,7 @@ class Learning:
         self.members: dict[int, int] = {}
         self.movements: dict[tuple[int, int], int] = {}
         self.kept = self.drawn_again = 0.0
-        self.sales = SalesBook()
+        self.sales = SalesBook(calendar=Calendar(place=policy.holidays))
         self.brands = BrandBook(policy.currency, judge_from)
         self.market = Journaled(Market())
         self.outlook = DemandOutlook()
@@ -505,6 +505,7 @@ class Learning:
         self.members, self.shards = state["members"], state["shards"]
         self.movements, (self.kept, self.drawn_again) = state["movements"], state["kept"]
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
+        self.sales.calendar.place = self.policy.holidays
         if "care" in state:  # since 0.2
             self.name, self.care = state["name"], Care.restore(state["care"], parts)
         if "brands" in state:  # since 0.2

@@ -20,6 +20,9 @@ class Policy(Struct, frozen=True, kw_only=True):
         The main one: `spend` features, `value` and the sales series `all` are in it.
     timezone
         Where a day begins and ends, by IANA name.
+    holidays
+        Whose public holidays the shop may be closed on: a country, or a part of it, by ISO 3166 (`GB`, `GB-ENG`).
+        Empty: none are known ahead.
     lateness
         An event this much older than the newest of its topic is late; outcomes wait as long.
     max_jump
@@ -38,6 +41,7 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     currency: str = "GBP"
     timezone: str = "UTC"
+    holidays: str = ""
     lateness: float = 3_600.0
     max_jump: float = 366 * DAY
     poison_share: float = 0.5

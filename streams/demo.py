@@ -42,6 +42,7 @@ def worker(settings: Settings, only: str, log: Path) -> Iterator[subprocess.Pope
         "STREAMSCORE_PREFIX": settings.prefix,
         "STREAMSCORE_PARTITIONS": str(settings.partitions),
         "STREAMSCORE_TIMEZONE": settings.timezone,
+        "STREAMSCORE_HOLIDAYS": settings.holidays,
         "STREAMSCORE_CURRENCY": settings.currency,
         "STREAMSCORE_CLOCK": settings.clock,
         "STREAMSCORE_IDLE_AFTER_SECONDS": str(settings.idle_after_seconds),
@@ -71,7 +72,7 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamscore-demo-")))
         running = stack.enter_context(services(given.broker, given.redis, quiet=False))
         settings = load_settings(
-            broker=running.broker, redis=running.redis, timezone="Europe/London", clock="events",
+            broker=running.broker, redis=running.redis, timezone="Europe/London", holidays="GB-ENG", clock="events",
             idle_after_seconds=2.0, data=data, prefix=given.prefix, partitions=given.partitions,
         )  # fmt: skip
         ensure_topics(settings.kafka, settings.prefix, settings.partitions)

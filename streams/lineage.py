@@ -18,7 +18,8 @@ from streams.settings import Settings
 
 LIBRARIES: Final = ("streamscore", "river", "numpy", "scipy")
 LEARNED_WITH: Final = (
-    "currency", "timezone", "window_days", "response_days", "lateness_seconds", "draw_days", "example_share",
+    "currency", "timezone", "holidays", "window_days", "response_days", "lateness_seconds", "draw_days",
+    "example_share",
 )  # fmt: skip
 """Settings that change what is learned; those that a release does not have are left out."""
 Command = list[Any]

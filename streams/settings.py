@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from models.policy import DAY, Policy
+from models.sales.calendar import public_holidays
 from streams.errors import Misconfigured
 from streams.kafka.security import Broker, Login, Mechanism
 
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     partitions: Annotated[int, Field(ge=1, le=1_000)] = 4
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "GBP"
     timezone: str = "UTC"
+    holidays: str = ""
     clock: Annotated[str, Field(pattern="^(wall|events)$")] = "wall"
     lateness_seconds: Annotated[float, Field(ge=0)] = 3_600.0
     max_jump_days: Annotated[float, Field(gt=0)] = 366.0
@@ -60,6 +62,13 @@ class Settings(BaseSettings):
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is not the IANA name of a timezone") from None
+        return name
+
+    @field_validator("holidays")
+    @classmethod
+    def _known_place(cls, name: str) -> str:
+        if name:
+            public_holidays(name)
         return name
 
     @classmethod
@@ -95,6 +104,7 @@ class Settings(BaseSettings):
         return Policy(
             currency=self.currency,
             timezone=self.timezone,
+            holidays=self.holidays,
             lateness=self.lateness_seconds,
             max_jump=self.max_jump_days * DAY,
             poison_share=self.poison_share,

@@ -1,0 +1,98 @@
+"""Public holidays: learned apart from weekdays, and known ahead."""
+
+from datetime import date
+
+import msgspec
+import pytest
+
+from models.learning import Learning
+from models.policy import Policy
+from models.sales.calendar import Calendar, day_of, public_holidays, weekday
+from models.sales.series import SalesBook
+from streams.errors import Misconfigured
+from streams.settings import load_settings
+
+SHUT = {date(2011, 1, 3), date(2011, 4, 22), date(2011, 4, 25), date(2011, 4, 29), date(2011, 5, 2), date(2011, 5, 30)}
+"""England's public holidays of these months, New Year's day being moved to a Monday."""
+
+
+def taught(until, place="GB-ENG", open_on=()):
+    """A shop that is closed on Sundays and on public holidays, but for some."""
+    calendar = Calendar(place=place)
+    for day in range(day_of(date(2010, 12, 1)), day_of(until)):
+        when = date.fromordinal(day + date(1970, 1, 1).toordinal())
+        shut = weekday(day) == 6 or (when in public_holidays("GB-ENG") and when not in open_on)
+        calendar.learn_one(day, not shut)
+    return calendar
+
+
+def test_after_two_without_a_sale_the_next_holiday_is_closed():
+    calendar = taught(date(2011, 4, 20))
+    closed = {when for when in sorted(SHUT) if when >= date(2011, 4, 20) and calendar.is_closed(day_of(when))}
+    assert closed == {when for when in SHUT if when >= date(2011, 4, 20)}
+    assert not any(calendar.is_closed(day_of(date(2011, 4, day))) for day in (20, 21, 23, 26, 27, 28, 30))
+    assert calendar.is_closed(day_of(date(2011, 4, 24)))  # a Sunday
+
+
+def test_nothing_is_known_ahead_before_two_and_without_a_place():
+    assert not taught(date(2010, 12, 26)).is_closed(day_of(date(2010, 12, 27)))
+    assert not taught(date(2011, 4, 20), place="").is_closed(day_of(date(2011, 4, 22)))
+
+
+def test_a_sale_on_a_holiday_opens_those_to_come():
+    calendar = taught(date(2011, 4, 26), open_on={date(2011, 4, 25)})
+    assert not calendar.is_closed(day_of(date(2011, 5, 2)))
+
+
+def test_a_weekday_learns_nothing_of_its_holidays():
+    """Four Mondays in a row that are holidays would close Mondays."""
+    calendar = Calendar(place="GB-ENG")
+    monday = day_of(date(2011, 1, 10))
+    for week in range(4):
+        calendar.learn_one(monday + 7 * week, True)
+    for easter in (date(2011, 4, 25), date(2012, 4, 9), date(2013, 4, 1), date(2014, 4, 21), date(2015, 4, 6)):
+        calendar.learn_one(day_of(easter), False)
+    assert not calendar.is_closed(monday + 28)
+
+
+def test_a_holiday_on_a_closed_weekday_says_nothing():
+    calendar = taught(date(2011, 4, 20))
+    before = list(calendar.holidays)
+    christmas = date(2011, 12, 25)
+    assert christmas in public_holidays("GB-ENG")
+    assert christmas.weekday() == 6
+    calendar.learn_one(day_of(christmas), False)
+    assert calendar.holidays == before
+
+
+def test_the_book_forecasts_a_holiday_as_nothing():
+    def book(place):
+        found = SalesBook(calendar=Calendar(place=place))
+        for day in range(day_of(date(2010, 12, 1)), day_of(date(2011, 4, 22))):
+            when = date.fromordinal(day + date(1970, 1, 1).toordinal())
+            if weekday(day) != 6 and when not in public_holidays("GB-ENG"):
+                found.add("all", day, 1_000_000)
+            found.close_until(day + 1)
+        return found
+
+    easter, unaware = book("GB-ENG").outlook("all"), book("").outlook("all")
+    assert easter.horizons[1].day == day_of(date(2011, 4, 22))
+    assert (easter.horizons[1].point, easter.horizons[1].high) == (0.0, 0.0)
+    assert unaware.horizons[1].point == pytest.approx(100.0)
+    assert easter.week == pytest.approx(unaware.week - 200.0)  # Good Friday and Easter Monday
+
+
+def test_a_place_outlives_a_snapshot_and_old_ones_have_none():
+    learning = Learning(Policy(holidays="GB-ENG"))
+    state = learning.state()
+    old = msgspec.msgpack.decode(state["sales"])
+    del old["calendar"]["place"], old["calendar"]["holidays"]
+    again = Learning(Policy(holidays="GB"))
+    again.restore(state | {"sales": msgspec.msgpack.encode(old)}, learning.parts())
+    assert again.sales.calendar == Calendar(place="GB")
+
+
+@pytest.mark.parametrize("place", ["XX", "GB-XX", "England"])
+def test_an_unknown_place_is_refused_by_name(place):
+    with pytest.raises(Misconfigured, match=f"STREAMSCORE_HOLIDAYS.*{place}"):
+        load_settings(holidays=place)

@@ -9,7 +9,7 @@ import pytest
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["bench", "soak", "parts", "first_try", "floor"])
+@pytest.mark.parametrize("name", ["bench", "soak", "parts", "market", "first_try", "floor"])
 def test_it_finds_what_it_imports(name):
     program = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import {name}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)

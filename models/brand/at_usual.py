@@ -1,20 +1,34 @@
 """What a published choice model says of a customer where all prices are usual: a few additions a brand."""
 
 import math
+from typing import Final
+
+from msgspec import Struct
 
 from models.brand.situation import (
-    LATEST,
     LATEST_WEIGHT,
+    LATESTS,
     OWN_WEIGHT,
-    RECENT,
     RECENT_WEIGHT,
+    RECENTS,
     Situation,
     dear_taste,
-    faded,
-    last_brand,
 )
 from schemas.choice import ChoiceModel
 from schemas.state import Taste
+
+_FADING: Final = tuple(zip(RECENTS, LATESTS, strict=True))
+
+
+class _Category(Struct):
+    """Brands in one order: utility for who has bought nothing, log price against the mean, and share.
+
+    `weights` are what the shares count as beside a customer's own purchases, at each speed.
+    """
+
+    places: dict[str, int]
+    bases: list[tuple[float, float]]
+    weights: list[tuple[float, float, float, float]]
 
 
 class AtUsualPrices:
@@ -27,58 +41,84 @@ class AtUsualPrices:
     def __init__(self, model: ChoiceModel) -> None:
         self.model = model
         self.weights = dict(zip(model.features, model.weights, strict=True))
-        self._known: dict[str, list[tuple[str, float, float, float]]] = {}
+        self._known: dict[str, _Category] = {}
 
-    def _brands(self, category: str) -> list[tuple[str, float, float, float]]:
-        """Each brand's name, share, log price against the mean, and utility for who has bought nothing."""
+    def _category(self, category: str) -> _Category:
         known = self._known.get(category)
         if known is None:
             choice, w = Situation(Taste(), None, self.model.markets.get(category, {})), self.weights
             shares = choice.shares()
             relative, _ = choice.prices()
-            known = self._known[category] = [
-                (name, share, price, standing.offset + w["market_share"] * math.log(share) + 3.0 * w["price"] * price)
-                for name, standing, share, price in zip(choice.names, choice.standings, shares, relative, strict=True)
+            bases = [
+                (standing.offset + w["market_share"] * math.log(share) + 3.0 * w["price"] * price, price)
+                for standing, share, price in zip(choice.standings, shares, relative, strict=True)
             ]
+            places = {name: place for place, name in enumerate(choice.names)}
+            weights = [
+                (share, OWN_WEIGHT * share, RECENT_WEIGHT * share, LATEST_WEIGHT * share) for share in choice.shares()
+            ]
+            known = self._known[category] = _Category(places, bases, weights)
         return known
 
     def of(self, category: str, taste: Taste, brand: str) -> float | None:
         """Probability that the next purchase is a brand; None if the model does not know it."""
         if brand not in self.model.markets.get(category, {}):
             return None
-        w, known = self.weights, self._brands(category)
-        counts, recent, latest = taste.counts, faded(taste, RECENT), faded(taste, LATEST)
-        named = {name for name, *_ in known} if len(counts) else set()
-        mine = [name for name in counts if name in named]
-        n = sum(counts[name] for name in mine)
+        w, known, log = self.weights, self._category(category), math.log
+        recents, latests = _faded(taste)
+        mine = [
+            (known.places[name], place, count)
+            for place, (name, count) in enumerate(taste.counts.items())
+            if name in known.places
+        ]
+        n = sum([count for _, _, count in mine])
         own_sum = n + OWN_WEIGHT
-        recent_sum = math.fsum(recent.get(name, 0.0) for name in mine) + RECENT_WEIGHT
-        latest_sum = math.fsum(latest.get(name, 0.0) for name in mine) + LATEST_WEIGHT
+        recent_sum = math.fsum([recents[place] for _, place, _ in mine]) + RECENT_WEIGHT
+        latest_sum = math.fsum([latests[place] for _, place, _ in mine]) + LATEST_WEIGHT
         own = w["own_share"] + w["own_share_if_often"] * 0.5 * math.log1p(n)
-        by_price = w["price_by_taste"] * dear_taste(taste)
-        last, total, wanted = last_brand(taste), 0.0, 0.0
+        by_price, by_recent, by_latest = w["price_by_taste"] * dear_taste(taste), w["recent_share"], w["latest_share"]
         nothing = (
-            own * math.log(OWN_WEIGHT / own_sum)
-            + w["recent_share"] * math.log(RECENT_WEIGHT / recent_sum)
-            + w["latest_share"] * math.log(LATEST_WEIGHT / latest_sum)
+            own * log(OWN_WEIGHT / own_sum)
+            + by_recent * log(RECENT_WEIGHT / recent_sum)
+            + by_latest * log(LATEST_WEIGHT / latest_sum)
         )
-        utilities = []
-        for name, share, price, base in known:
-            utility = base + by_price * price
-            if name in counts:
-                utility += (
-                    own * math.log((counts[name] + OWN_WEIGHT * share) / own_sum / share)
-                    + w["recent_share"] * math.log((recent.get(name, 0.0) + RECENT_WEIGHT * share) / recent_sum / share)
-                    + w["latest_share"] * math.log((latest.get(name, 0.0) + LATEST_WEIGHT * share) / latest_sum / share)
-                    + w["last_brand"] * (name == last)
+        utilities = [base + by_price * price + nothing for base, price in known.bases]
+        last = taste.recent[-1] if taste.recent else -1
+        for j, place, count in mine:
+            base, price = known.bases[j]
+            share, owns, lately, last_time = known.weights[j]
+            utilities[j] = (
+                base
+                + by_price * price
+                + (
+                    own * log((count + owns) / own_sum / share)
+                    + by_recent * log((recents[place] + lately) / recent_sum / share)
+                    + by_latest * log((latests[place] + last_time) / latest_sum / share)
+                    + (w["last_brand"] if place == last else 0.0)
                 )
-            else:
-                utility += nothing
-            utilities.append(utility)
-        top = max(utilities)
-        for (name, *_), utility in zip(known, utilities, strict=True):
-            power = math.exp(utility - top)
-            total += power
-            if name == brand:
-                wanted = power
-        return wanted / total
+            )
+        top, total, exp = max(utilities), 0.0, math.exp
+        for utility in utilities:
+            total += exp(utility - top)
+        return exp(utilities[known.places[brand]] - top) / total
+
+
+def _faded(taste: Taste) -> tuple[list[float], list[float]]:
+    """Recent purchases by brand, in the order of `counts`, older ones less: at both speeds."""
+    n = len(taste.counts)
+    recents, latests = [0.0] * n, [0.0] * n
+    for place, (recent, latest) in zip(reversed(taste.recent), _FADING, strict=False):
+        if place < n:
+            recents[place] += recent
+            latests[place] += latest
+    return recents, latests
+
+
+_newest: list[AtUsualPrices] = []
+
+
+def at_usual(model: ChoiceModel) -> AtUsualPrices:
+    """Return what was made of the model; kept while it is the newest, for many chunks are scored with one."""
+    if not _newest or _newest[0].model is not model:
+        _newest[:] = [AtUsualPrices(model)]
+    return _newest[0]

@@ -14,11 +14,16 @@ SHOWN: Final = 8
 STAYS, LEAVES = 0.6, 0.4
 """From the first probability on a customer stays, below the second one leaves."""
 E4: Final = 10_000
+_LOW: Final = math.log(LOW)
 
 
 def main_category(state: CustomerState) -> str | None:
     """The category with most branded purchases; None without any."""
-    return min(state.brands, key=lambda name: (-state.brands[name].bought, name), default=None)
+    best, most = None, -1
+    for name, taste in state.brands.items():
+        if taste.bought > most or (taste.bought == most and best is not None and name < best):
+            best, most = name, taste.bought
+    return best
 
 
 def loyalty(state: CustomerState, usual: AtUsualPrices | None) -> dict[str, str]:
@@ -73,6 +78,6 @@ def _price(taste: Taste, usual: float | None) -> str:
     if usual is None or not taste.price_e4:
         return ""
     against = math.log(taste.price_e4 / E4) - usual
-    if against < math.log(LOW):
+    if against < _LOW:
         return ", the last cheaper than usual"
-    return ", the last dearer than usual" if against > -math.log(LOW) else ""
+    return ", the last dearer than usual" if against > -_LOW else ""

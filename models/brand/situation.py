@@ -6,12 +6,21 @@ from functools import cached_property
 from typing import Final
 
 from models.brand.standings import OTHER, Market
+from models.brand.taste import RECENT as REMEMBERED
 from models.brand.taste import Offer
 from schemas.choice import Standing
 from schemas.state import Taste
 
-RECENT, LATEST = 0.85, 0.5
-"""What an older purchase of the customer weighs in the two faster shares, a purchase."""
+
+def _fading(fade: float) -> tuple[float, ...]:
+    weights = [1.0]
+    while len(weights) < REMEMBERED:
+        weights.append(weights[-1] * fade)
+    return tuple(weights)
+
+
+RECENTS, LATESTS = _fading(0.85), _fading(0.5)
+"""What the purchases of the customer weigh in the two faster shares, the newest first."""
 OWN_WEIGHT, RECENT_WEIGHT, LATEST_WEIGHT = 2.0, 0.5, 1.0
 """Purchases that the market's shares count as, beside the customer's own at each speed."""
 DEAL_RATE: Final = 0.3
@@ -96,14 +105,13 @@ def last_brand(taste: Taste) -> str | None:
     return names[taste.recent[-1]] if taste.recent and taste.recent[-1] < len(names) else None
 
 
-def faded(taste: Taste, fade: float) -> dict[str, float]:
+def faded(taste: Taste, fading: Sequence[float]) -> dict[str, float]:
     """Recent purchases by brand, older ones less."""
-    names, weight = list(taste.counts), 1.0
+    names = list(taste.counts)
     found: dict[str, float] = {}
-    for place in reversed(taste.recent):
+    for place, weight in zip(reversed(taste.recent), fading, strict=False):
         if place < len(names):
             found[names[place]] = found.get(names[place], 0.0) + weight
-        weight *= fade
     return found
 
 
@@ -113,8 +121,8 @@ def features(choice: Situation) -> list[list[float]]:
     shares = choice.shares()
     relative, against = choice.prices()
     own = _against_market(taste.counts, choice.names, shares, OWN_WEIGHT)
-    recent = _against_market(faded(taste, RECENT), choice.names, shares, RECENT_WEIGHT)
-    latest = _against_market(faded(taste, LATEST), choice.names, shares, LATEST_WEIGHT)
+    recent = _against_market(faded(taste, RECENTS), choice.names, shares, RECENT_WEIGHT)
+    latest = _against_market(faded(taste, LATESTS), choice.names, shares, LATEST_WEIGHT)
     often = 0.5 * math.log1p(sum(taste.counts.get(name, 0) for name in choice.names))
     dear = dear_taste(taste)
     deal_taste = 3.0 * (taste.deals - DEAL_RATE * taste.priced) / (taste.priced + 2)

@@ -65,7 +65,8 @@ def bought(receipt: Receipt) -> list[Bought]:
     for category, shelf in receipt.shelves.items():
         branded = [pair for pair in zip(shelf.lines, shelf.amounts, strict=True) if pair[0].brand is not None]
         if branded:
-            groups.setdefault(category[:MAX_TEXT], []).extend(branded)
+            name = category[:MAX_TEXT]
+            groups[name] = groups[name] + branded if name in groups else branded
     busiest: Iterable[str] = groups
     if len(groups) > 1:
         busiest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MAX_TOLD]
@@ -74,13 +75,16 @@ def bought(receipt: Receipt) -> list[Bought]:
 
 def _of_category(category: str, lines: list[tuple[Line, int]]) -> Bought:
     if len(lines) == 1:  # as most are
-        (line, amount_e4), brand = lines[0], _name(lines[0][0].brand)
+        line, amount_e4 = lines[0]
+        brand = _name(line.brand)
         found = [(brand, line.product_id[:MAX_TEXT], line.quantity, amount_e4)]
         one = Bought(category, brand, found, line.quantity, amount_e4)
-    else:
-        brand, found = _merged(lines)
-        paid = [(units, amount_e4) for name, _, units, amount_e4 in found if name == brand]
-        one = Bought(category, brand, found, sum(units for units, _ in paid), sum(amount for _, amount in paid))
+        if line.alternatives:
+            _offer(one, [line])
+        return one
+    brand, found = _merged(lines)
+    paid = [(units, amount_e4) for name, _, units, amount_e4 in found if name == brand]
+    one = Bought(category, brand, found, sum(units for units, _ in paid), sum(amount for _, amount in paid))
     _offer(one, [line for line, _ in lines if line.alternatives and _name(line.brand) == brand])
     return one
 
@@ -237,15 +241,19 @@ def tell(receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int)
     day
         Days since 1970-01-01 in the shop's timezone.
     """
-    currency = receipt.event.currency
+    sign, currency = receipt.sign, receipt.event.currency
     rows: list[dict[str, list[Any]]] = []
     for one in bought(receipt):
-        row: list[Any] = [at, day, receipt.sign, one.category, one.brand, currency, one.lines]
-        if tastes is not None and receipt.sign > 0:
-            taste = tastes.get(one.category, _NOTHING)
-            row += [structs.replace(taste, counts=dict(taste.counts)), one.offers, not tastes, ""]
+        row: list[Any] = [at, day, sign, one.category, one.brand, currency, one.lines]
+        if tastes is not None and sign > 0:
+            row += (_known(tastes.get(one.category)), one.offers, not tastes, "")
             remember(tastes, one)
         else:
-            row += [None, None, False, ""]
+            row += (None, None, False, "")
         rows.append({"told": row})
     return rows
+
+
+def _known(taste: Taste | None) -> Taste:
+    """Return a taste as it stands: what is remembered changes in place."""
+    return _NOTHING if taste is None else structs.replace(taste, counts=taste.counts.copy())

@@ -29,10 +29,11 @@ def tell(receipt: Receipt, state: CustomerState | None, policy: Policy) -> dict[
     event = receipt.event
     at = event.occurred_at.astimezone(policy.zone)
     month = 12 * at.year + at.month - 1
-    lines: dict[str, list[list[Any]]] = {}
+    lines: dict[str, list[tuple[str, float, float]]] = {}
     for category, shelf in receipt.shelves.items():
-        told = [[line.product_id[:MAX_TEXT], line.quantity, line.unit_price] for line in shelf.lines]
-        lines.setdefault(category[:MAX_TEXT], []).extend(told)
+        told = [(line.product_id[:MAX_TEXT], line.quantity, line.unit_price) for line in shelf.lines]
+        name = category[:MAX_TEXT]
+        lines[name] = lines[name] + told if name in lines else told
     is_main = event.currency == policy.currency
     row: dict[str, Any] = {
         "sign": receipt.sign,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from models.brand.at_usual import AtUsualPrices
+from models.brand.at_usual import at_usual
 from models.brand.loyalty import loyalty
 from models.brand.taste import SEGMENT
 from models.campaigns import decide as campaigns
@@ -297,7 +297,7 @@ def _write_states(shard: Chunk, walked: Walk, commit: Commit) -> None:
 def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _Decider, commit: Commit) -> None:
     models = msgspec.json.encode(decider.models.versions()).decode()
     choice = decider.models.brand_choice
-    usual = None if choice is None or not walked.tasted else AtUsualPrices(choice)
+    usual = None if choice is None or not walked.tasted else at_usual(choice)
     last = decider.last
     rows = [last[customer].row for customer in last]
     reasons = dict(zip(last, explanations(scores, rows), strict=True)) if scores is not None and rows else {}  # type: ignore[arg-type]

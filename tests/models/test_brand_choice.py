@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from models.brand.at_usual import AtUsualPrices
+from models.brand.at_usual import AtUsualPrices, at_usual
 from models.brand.book import OWN_SHARE, BrandBook
 from models.brand.choice import START, ConditionalLogit, LastBrand, OwnShare, softmax
 from models.brand.loyalty import loyalty, rule
@@ -200,6 +200,19 @@ def test_a_published_model_says_what_the_league_says():
     assert sum(OWN_SHARE) == 2.0
     assert AtUsualPrices(model).of("tea", Taste(), "elm") is None
     assert AtUsualPrices(model).of("jam", Taste(), "ash") is None
+
+
+def test_what_was_made_of_a_model_is_kept_until_there_is_another():
+    def published(offset):
+        market = {name: Standing(offset=offset * (name == "ash")) for name in NAMES}
+        return ChoiceModel(version="1", features=FEATURES, weights=START, markets={"tea": market})
+
+    model = published(0.0)
+    before = at_usual(model)
+    stays = before.of("tea", Taste(), "ash")
+    assert at_usual(model) is before
+    assert at_usual(published(2.0)).of("tea", Taste(), "ash") > stays
+    assert at_usual(model).of("tea", Taste(), "ash") == stays
 
 
 def test_a_restored_book_has_the_same_future():

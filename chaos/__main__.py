@@ -18,6 +18,7 @@ from chaos.fuzz import fuzz as run_fuzz
 from chaos.mutations import MUTATIONS
 from chaos.rounds import Round, Rounds
 from chaos.stack import stack
+from chaos.times import MEASURES, measure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Seed = Annotated[int, typer.Option(help="Draws everything.")]
@@ -61,6 +62,23 @@ def _summary(done: list[Round], seconds: float) -> None:
         said = f"still p50 {median(still):.1f} s, max {still[-1]:.1f} s" if still else ""
         wrong = sum(bool(one.wrong) for one in done if one.kind == kind)
         print(f"  {n:>3} {kind:<44} {said} {f'{wrong} WITH DIFFERENCES' if wrong else ''}")
+
+
+@app.command()
+def times(
+    times: Annotated[int, typer.Option(help="How often each fault is done.")] = 10,
+    seed: Seed = 1,
+    only: Annotated[str | None, typer.Option(help="Those with this in their name.")] = None,
+) -> None:
+    """Do a fault again and again while events come without end: how long until every shard moves again."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    with stack(folder / "stack") as own:
+        for name in [name for name in MEASURES if only is None or only in name]:
+            seconds, notes = measure(own, folder / name.replace(" ", "-"), seed, name, times)
+            each = ", ".join(f"{one:.1f}" for one in seconds)
+            print(f"{name}: {len(seconds)} times, p50 {median(seconds):.1f} s, max {max(seconds):.1f} s ({each})")
+            for line in notes:
+                print(f"    {line}", flush=True)
 
 
 @app.command()

@@ -31,7 +31,8 @@ def _running(job: Job) -> list[Worker]:
     return [worker for worker in job.workers if not worker.stopped]
 
 
-def _pick(job: Job, rng: random.Random) -> Worker:
+def pick(job: Job, rng: random.Random) -> Worker:
+    """One of the workers that run."""
     return rng.choice(_running(job))
 
 
@@ -77,7 +78,7 @@ def _start_broker(job: Job, server: Server) -> None:
 def kill_worker(job: Job, rng: random.Random) -> Moment:
     """Kill -9; the supervisor starts it again."""
     began = now()
-    _pick(job, rng).child.kill()
+    pick(job, rng).child.kill()
     return began, began
 
 
@@ -108,7 +109,7 @@ def _end(job: Job, worker: Worker, code: int | None) -> None:
 def end_worker(job: Job, rng: random.Random) -> Moment:
     """SIGTERM; it must end by itself, cleanly and soon, and is started again."""
     began = now()
-    _end(job, _pick(job, rng), 0)
+    _end(job, pick(job, rng), 0)
     return began, now()
 
 
@@ -118,7 +119,7 @@ def end_without_services(job: Job, rng: random.Random) -> Moment:
     server.kill()
     time.sleep(rng.uniform(0, 3))
     began = now()
-    _end(job, _pick(job, rng), None)
+    _end(job, pick(job, rng), None)
     server.start()
     job.stack.await_redis()
     job.stack.await_kafka()
@@ -127,7 +128,7 @@ def end_without_services(job: Job, rng: random.Random) -> Moment:
 
 def zombie(job: Job, rng: random.Random) -> Moment:
     """SIGSTOP for longer than the session timeout, then SIGCONT: the rest goes on with another owner."""
-    worker = _pick(job, rng)
+    worker = pick(job, rng)
     began, woke = _during(
         job,
         ASLEEP,
@@ -201,16 +202,16 @@ def kill_redis(job: Job, rng: random.Random) -> Moment:
 def redis_away(job: Job, rng: random.Random) -> Moment:
     """Redis is away for a minute and more: no worker ends or grows, each holds what it has."""
     starts = [worker.starts for worker in job.workers]
-    sizes = [_kilobytes(worker) for worker in job.workers]
+    sizes = [kilobytes(worker) for worker in job.workers]
     moment = _during(job, rng.uniform(60, 100), job.stack.redis.kill, lambda: _start_redis(job))
     if [worker.starts for worker in job.workers] != starts:
         job.complaints.append("waits: a worker ended while Redis was away")
-    elif any(_kilobytes(worker) > size + GROWS_KB for worker, size in zip(job.workers, sizes, strict=True)):
-        job.complaints.append(f"waits: from {sizes} KB workers grew to {[_kilobytes(one) for one in job.workers]}")
+    elif any(kilobytes(worker) > size + GROWS_KB for worker, size in zip(job.workers, sizes, strict=True)):
+        job.complaints.append(f"waits: from {sizes} KB workers grew to {[kilobytes(one) for one in job.workers]}")
     return moment
 
 
-def _kilobytes(worker: Worker) -> int:
+def kilobytes(worker: Worker) -> int:
     """Resident memory."""
     status = Path(f"/proc/{worker.child.pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))

@@ -284,14 +284,14 @@ class Job:
         """Whether so much of the input is handled."""
         return sum((self.handled() or {}).values()) >= share * self.total
 
-    def run_until(self, done: Any, seconds: float, what: str) -> None:
+    def run_until(self, done: Any, seconds: float, what: str, every: float = 0.25) -> None:
         """Supervise until `done()`. Raises `TimeoutError`, with where the job stands."""
         deadline = time.monotonic() + seconds
         while not done():
             self.supervise()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}: not within {seconds:.0f} s; {self.handled()} of {self.made.ends()}")
-            time.sleep(0.25)
+            time.sleep(every)
 
 
 def _next(body: bytes | None) -> int:

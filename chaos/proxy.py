@@ -1,4 +1,4 @@
-"""A TCP proxy that can cut connections, swallow what comes, or be slow."""
+"""A TCP proxy that can cut connections, let them die in silence, swallow what comes, or be slow."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._dead: dict[asyncio.Event, set[asyncio.StreamWriter]] = {}
         self._loop = asyncio.new_event_loop()
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
@@ -40,17 +41,18 @@ class Proxy:
             writer.close()
             return
         self._writers |= {writer, onward}
-        await asyncio.gather(self._pass(reader, onward), self._pass(there, writer), return_exceptions=True)
+        gate = self._open
+        await asyncio.gather(self._pass(reader, onward, gate), self._pass(there, writer, gate), return_exceptions=True)
         for end in (writer, onward):
             self._writers.discard(end)
             end.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         try:
             while body := await reader.read(READ):
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                await self._open.wait()  # what came stays here and goes on afterwards, as packets sent again do
+                await gate.wait()  # what came stays here and goes on afterwards, as packets sent again do
                 writer.write(body)
                 await writer.drain()
         except OSError:
@@ -70,10 +72,28 @@ class Proxy:
         """Connections stay open and nothing comes through."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
+    def deaden(self) -> None:
+        """Open connections stay open and nothing comes through, also afterwards; new ones are as good as before."""
+        self._loop.call_soon_threadsafe(self._forget)
+
+    def _forget(self) -> None:
+        self._open.clear()
+        self._dead[self._open], self._writers = self._writers, set()
+        self._open = asyncio.Event()
+        self._open.set()
+
     def heal(self) -> None:
-        """Let everything through again, at once."""
+        """Let everything through again, at once; what is dead ends."""
         self.delay = 0.0
-        self._loop.call_soon_threadsafe(self._open.set)
+        self._loop.call_soon_threadsafe(self._heal)
+
+    def _heal(self) -> None:
+        self._open.set()
+        for gate, writers in self._dead.items():
+            for writer in writers:
+                writer.transport.abort()
+            gate.set()
+        self._dead = {}
 
     def close(self) -> None:
         """Stop listening."""

@@ -41,6 +41,8 @@ PARTITION: Final = 0
 SOONEST: Final = 0.5
 """Seconds between commits, at least; more where much is written."""
 BYTES_PER_SECOND: Final = 1_000_000
+SAVE_SECONDS: Final = 5.0
+"""What the last save may take, or the taking that is under way."""
 _WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {"segments": encode_segments, "brand_choice": encode_choice}
 REPORT_EVERY: Final = 5.0
 SNAPSHOT: Final = "all"
@@ -154,9 +156,9 @@ class LearningAgent:
         for task in [*self.background, *([self.retaking] if self.retaking else [])]:
             task.cancel()
         try:
-            await self._save()
-        except (Fenced, Unavailable) as error:
-            logger.warning("Not saved, it will be learned again: %s", error)
+            await asyncio.wait_for(self._save(), SAVE_SECONDS)
+        except (Fenced, Unavailable, TimeoutError) as error:
+            logger.warning("Not saved, it will be learned again: %r", error)
         await self.app.stop()
         await self.logs.stop()
 

@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from models.campaigns.campaign import CampaignError
 from models.cold import cold
@@ -110,13 +110,19 @@ class Worker:
             logger.info("Made the topics %s", ", ".join(made))
         await self.web.start()
         agents = [agent for agent in (self.learning, self.scoring) if agent is not None]
-        await asyncio.gather(*(agent.start() for agent in agents))  # each waits for its group
+        starting = asyncio.gather(*(agent.start() for agent in agents))  # each waits for its group
+        told = asyncio.create_task(self.ended.wait())
+        either: set[asyncio.Future[Any]] = {starting, told}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
         try:
-            if started is not None:
+            if starting.done() and started is not None:
                 started(self)
-            await self.ended.wait()
+            await told
         finally:
             await asyncio.gather(*map(_stop_in_time, agents))
+            starting.cancel()  # if told to stop meanwhile
             await self.web.stop()
             await self.client.aclose()
         if self.error is not None:

@@ -10,6 +10,7 @@ from models.campaigns.campaign import CampaignFile
 from schemas.codec import json_schemas
 from streams.campaigns import FEATURES
 from streams.cli import app
+from streams.metrics import Metrics
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +49,28 @@ def test_every_field_of_a_campaign_and_every_name_of_an_audience_is_listed():
     assert sorted(listed) == sorted(CampaignFile.__struct_fields__)
     known = set(re.findall(r"`(\w+)`", names))
     assert known >= {*FEATURES, *DOUBLES, *INTS, *STRINGS}
+
+
+def test_every_metric_that_a_page_names_exists_and_has_these_labels():
+    metrics = Metrics()
+    metrics.pending(0)  # declared once it is measured
+    declared = {}
+    for collector, names in metrics.registry._collector_to_names.items():
+        declared |= {name: set(getattr(collector, "_labelnames", ())) for name in names}
+    named = [
+        (page.name, name, set(re.findall(r"(\w+)(?:=\"[^\"]*\")?(?:,|$)", labels)))
+        for page in [ROOT / "README.md", *DOCS.glob("*.md")]
+        for name, labels in re.findall(r"\b(streamscore_\w+)(?:\{([^}]*)\})?", page.read_text())
+    ]
+    assert len(named) > 20
+    assert [one for one in named if one[1] not in declared or not one[2] <= declared[one[1]]] == []
+
+
+def test_every_entry_of_the_runbook_names_a_metric_that_shows_it():
+    runbook = (DOCS / "guarantees.md").read_text().split("## Runbook")[1]
+    entries = re.split(r"^### ", runbook, flags=re.MULTILINE)[1:]
+    assert len(entries) > 10
+    assert [one.splitlines()[0] for one in entries if not re.search(r"Shows:[^:]*`(?:streamscore_\w+|up`)", one)] == []
 
 
 def test_every_link_between_pages_leads_somewhere():

@@ -18,14 +18,14 @@ def in_group(coordinator: Any) -> bool:
 
 
 async def leave(consumer: Any) -> None:
-    """Leave in the middle of a rebalance; otherwise the consumer's own `stop` does.
+    """Leave before the consumer's own `stop`, which would wait.
 
     aiokafka waits for the end of a join before it leaves, and the broker answers a join when the slowest member has
     joined: up to the rebalance timeout, a minute. It answers a connection's requests one after the other, so whoever
     waits for that answer says that it leaves on another connection.
     """
     coordinator = consumer._coordinator
-    if coordinator is None or in_group(coordinator):
+    if coordinator is None:
         return
     coordinator._coordination_task.cancel()
     await asyncio.wait([coordinator._coordination_task], timeout=LEAVE_SECONDS)
@@ -34,4 +34,4 @@ async def leave(consumer: Any) -> None:
         with suppress(KafkaError, TimeoutError):
             request = LeaveGroupRequest(coordinator.group_id, member)
             await asyncio.wait_for(consumer._client.send(node, request), LEAVE_SECONDS)
-    coordinator.reset_generation()  # `stop` would say it again, and wait
+    coordinator.reset_generation()  # `stop` would say it again

@@ -21,6 +21,8 @@ from streams.ledger import Entry
 EVERY: Final = 500
 BATCH: Final = 262_144
 """Bytes that go to a partition at once, as one batch is on its way: at aiokafka's 16 KB 400 dead letters/s left."""
+REQUEST_MS: Final = 10_000
+"""Without an answer for so long what was sent is sent again, on a new connection; the broker knows it by its number."""
 
 
 def send(events: Iterable[Event], broker: str, prefix: str = "", progress: Callable[[int], None] | None = None) -> int:
@@ -121,6 +123,7 @@ class Relay:
             enable_idempotence=True,
             max_request_size=2_100_000,
             max_batch_size=BATCH,
+            request_timeout_ms=REQUEST_MS,
         )
 
     async def start(self) -> None:

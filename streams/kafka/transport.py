@@ -23,6 +23,9 @@ FETCH_WAIT_MS = 50
 """Faust waits 1500: a drained partition then waits behind the one fetch in flight a broker."""
 SESSION_SECONDS = 7
 """A worker that is not heard of for so long has lost its shards. Brokers allow no less than 6 by default."""
+REQUEST_SECONDS = 10
+"""A request without an answer for so long was sent on a dead connection: who hears nothing from its broker has lost its
+session by then. Faust waits for 90."""
 CONFIRM_SECONDS = 5.0
 ALL_PAUSED = 0.005
 """Seconds to the next look when every partition is paused. Faust sleeps a whole one."""
@@ -272,6 +275,7 @@ def make_app(name: str, broker: str, folder: str, given: Given, assigned: Assign
         stream_buffer_maxsize=16,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=2,
+        broker_request_timeout=REQUEST_SECONDS,
     )
     app.given, app.assigned = given, assigned
     return app

@@ -1,0 +1,201 @@
+"""How long events stand still after a fault, measured again and again while they come without end."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from confluent_kafka import Producer
+
+from chaos.faults import kilobytes, pick
+from chaos.job import Job
+from chaos.records import Input
+from chaos.stack import OwnStack
+from models.partition import partition_of
+from schemas.codec import encode, key_of, topic_of
+from schemas.events import Line, Purchase
+
+PARTITIONS = 4
+CUSTOMERS = 400
+EVERY = 0.05
+AT_ONCE = 10
+"""Purchases sent every `EVERY` seconds: 200 a second."""
+PATIENCE = 200.0
+RESTS = 3.0, 8.0
+"""Seconds between the moment that all is in its place again and the next fault: drawn."""
+AWAY = 120.0
+SETTLES = 0.5
+"""Seconds until what was on its way has come."""
+now = time.monotonic
+
+
+class Stream:
+    """Sends purchases to all shards while its block runs, and counts what Kafka has acknowledged."""
+
+    def __init__(self, broker: str, prefix: str) -> None:
+        self.broker, self.prefix = broker, prefix
+        self.there: Counter[int] = Counter()
+        self._producer: Any = self._connect()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+
+    def _connect(self) -> Any:
+        return Producer({"bootstrap.servers": self.broker, "linger.ms": 5, "log_level": 0})
+
+    def reconnect(self) -> None:
+        """Send on new connections."""
+        self._producer = self._connect()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        number = 0
+        while not self._over.wait(EVERY):
+            producer = self._producer
+            for _ in range(AT_ONCE):
+                number += 1
+                self._purchase(producer, number)
+            producer.poll(0)
+
+    def _purchase(self, producer: Any, number: int) -> None:
+        line = Line(product_id="p", quantity=1, unit_price=1)
+        event = Purchase(
+            event_id=f"e{number}",
+            customer_id=f"c{number % CUSTOMERS}",
+            occurred_at=datetime.now(UTC),
+            currency="GBP",
+            channel="web",
+            lines=(line,),
+        )
+        key = key_of(event)
+        shard = partition_of(key, PARTITIONS)
+
+        def acknowledged(error: Any, _: Any) -> None:
+            self.there[shard] += error is None
+
+        producer.produce(self.prefix + topic_of(event), encode(event), key, shard, on_delivery=acknowledged)
+
+
+class Live:
+    """A job under a stream, to which a fault is done again and again."""
+
+    def __init__(self, stack: OwnStack, job: Job, stream: Stream, rng: random.Random) -> None:
+        self.stack, self.job, self.stream, self.rng = stack, job, stream, rng
+        self.notes: list[str] = []
+
+    def until(self, done: Callable[[], bool], what: str) -> float:
+        """Supervise until `done()`; returns how long that took."""
+        began = now()
+        self.job.run_until(done, PATIENCE, what, every=0.02)
+        return now() - began
+
+    def flow(self) -> Callable[[], bool]:
+        """Whether every shard has handled more than was there when this was called."""
+        before = {n: self.stream.there[n] for n in range(PARTITIONS)}
+
+        def flows() -> bool:
+            handled = self.job.handled()
+            return handled is not None and all(handled[n] > before[n] for n in before)
+
+        return flows
+
+    def rest(self) -> None:
+        """Wait until every worker has started and has its part, and some seconds more."""
+        starts = sum(worker.starts for worker in self.job.workers)
+        self.until(lambda: self.job.log.read_text(errors="replace").count("metrics on") >= starts, "started")
+        until = now() + self.rng.uniform(*RESTS)
+        self.until(lambda: now() > until, "rest")
+        self.until(self.flow(), "events flow")
+
+    def sizes(self) -> list[int]:
+        """Resident memory of the workers, in MB."""
+        return [kilobytes(worker) // 1_000 for worker in self.job.workers]
+
+
+def kill(live: Live) -> float:
+    """Kill -9 of a worker, which its supervisor starts again."""
+    flows = live.flow()
+    pick(live.job, live.rng).child.kill()
+    return live.until(flows, "events flow")
+
+
+def deaden(live: Live) -> float:
+    """All connections to Kafka die without a word; new ones are as good as ever."""
+    began = now()
+    for proxy in live.stack.kafka_proxies:
+        proxy.deaden()
+    time.sleep(SETTLES)
+    live.stream.reconnect()
+    live.until(live.flow(), "events flow")
+    return now() - began
+
+
+def redis_away(live: Live) -> float:
+    """Redis is away for two minutes; the time is from its coming back. Notes what workers grew to, and the catching up."""
+    before, starts = live.sizes(), [worker.starts for worker in live.job.workers]
+    live.stack.redis.kill()
+    until = now() + AWAY
+    live.until(lambda: now() > until, "Redis away")
+    meanwhile = live.sizes()
+    live.stack.redis.start()
+    live.stack.await_redis()
+    flowed = live.until(live.flow(), "events flow")
+    began, there = now(), live.stream.there.total()
+    live.until(lambda: sum((live.job.handled() or {}).values()) >= there, "caught up")
+    live.notes.append(
+        f"workers of {before} MB had {meanwhile} when it came back and {live.sizes()} after catching up, "
+        f"{now() - began:.1f} s later; restarted: {[w.starts for w in live.job.workers] != starts}"
+    )
+    return flowed
+
+
+@dataclass
+class Measure:
+    """What to do to how many workers, and how often at most."""
+
+    workers: int
+    do: Callable[[Live], float]
+    most: int = 1_000
+
+
+MEASURES = {
+    "kill -9, a second worker there": Measure(2, kill),
+    "kill -9, alone": Measure(1, kill),
+    "Kafka connections dead": Measure(2, deaden),
+    "Redis away for two minutes": Measure(2, redis_away, most=1),
+}
+
+
+def measure(stack: OwnStack, folder: Path, seed: int, name: str, times: int) -> tuple[list[float], list[str]]:
+    """Do it so often; returns the seconds until events flowed again, and notes."""
+    asked = MEASURES[name]
+    job = Job(stack, Input(seed, PARTITIONS), folder)
+    for _ in range(asked.workers):
+        job.start()
+    seconds: list[float] = []
+    with Stream(stack.broker, job.settings.prefix) as stream:
+        live = Live(stack, job, stream, random.Random(f"{seed} {name}"))
+        try:
+            for _ in range(min(times, asked.most)):
+                live.rest()
+                seconds.append(asked.do(live))
+        finally:
+            stack.heal()
+            codes = job.end()
+    if any(codes):
+        live.notes.append(f"workers told to end ended with {codes}")
+    job.remove()
+    return seconds, live.notes

@@ -91,7 +91,8 @@ class Saying:
 def _runs(some: Iterable[str]) -> Iterable[tuple[bool, str]]:
     """Words, neighbouring signs put together, and whether they are signs."""
     for is_sign, run in groupby(some, key=lambda word: _IS_SIGN.match(word) is not None):
-        yield from [(True, "".join(run))] if is_sign else ((False, word) for word in run)
+        parts = list(run)
+        yield from [(True, "".join(parts))] if is_sign else [(False, word) for word in parts]
 
 
 def _pieces(some: Iterable[str]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from statistics import median
 from typing import Final
 
 from models.brand.standings import OTHER, Market
@@ -77,7 +78,10 @@ class Situation:
         return [standing.weight / total for standing in self.standings]
 
     def prices(self) -> tuple[list[float], list[float]]:
-        """Log price of each brand against the mean, and against its usual one; 0 where nothing is known."""
+        """Log price of each brand against the mean, and against its usual one; 0 where nothing is known.
+
+        By how much most lie above or below their usual prices is the product's, not a promotion, and left out.
+        """
         usual = [standing.usual for standing in self.standings]
         logs = [
             math.log(offer.price) if offer.price else known for offer, known in zip(self.offers, usual, strict=True)
@@ -87,11 +91,15 @@ class Situation:
             return [0.0] * len(logs), [0.0] * len(logs)
         mean = math.fsum(known) / len(known)
         relative = [0.0 if log is None else _within(log - mean) for log in logs]
-        against = [
-            0.0 if log is None or before is None else _within(log - before)
-            for log, before in zip(logs, usual, strict=True)
-        ]
+        gaps = [None if log is None or old is None else log - old for log, old in zip(logs, usual, strict=True)]
+        level = _level([gap for gap in gaps if gap is not None])
+        against = [0.0 if gap is None else _within(gap - level) for gap in gaps]
         return relative, against
+
+
+def _level(gaps: list[float]) -> float:
+    """The median of three or more; of fewer nobody can say which one moved."""
+    return median(gaps) if len(gaps) > 2 else 0.0
 
 
 def _within(difference: float) -> float:

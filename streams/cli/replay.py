@@ -79,6 +79,9 @@ def replay_simulated(
     flip: Annotated[
         list[str] | None, typer.Option(help="SEGMENT:DAY, from which it answers offers the other way round.")
     ] = None,
+    brands: Annotated[
+        bool, typer.Option("--brands", help="Alternatives, feedback and observations too, with known truth.")
+    ] = False,
     to: To = None,
     report: Report = None,
 ) -> None:
@@ -86,7 +89,7 @@ def replay_simulated(
     from streams.replay.simulated import Simulation
 
     try:
-        shop = Simulation(customers, events, seed, days, dict(map(_flip, flip or [])))
+        shop = Simulation(customers, events, seed, days, dict(map(_flip, flip or [])), brands=brands)
     except ValueError as error:
         raise Misconfigured(str(error)) from None
     sent = _deliver(shop.events(), to, lambda done: (done, events), report)

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from schemas.codec import decode_any, encode
-from schemas.events import Purchase
+from schemas.events import Feedback, Observation, Purchase
 from streams.cli.app import app
 from streams.errors import Misconfigured
 from streams.replay.files import events as read
@@ -39,6 +39,16 @@ def test_simulated_events_to_a_file_and_back_in_order(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "again.jsonl", "shop.jsonl", "shop.jsonl.gz", "shuffled.jsonl",
     ]  # fmt: skip
+
+
+def test_a_simulated_shop_with_brands_tells_what_else_there_was_what_is_said_and_what_rivals_ask(tmp_path):
+    file = tmp_path / "shop.jsonl"
+    done = run("simulated", "--customers", 50, "--events", 900, "--seed", 5, "--brands", "--to", file)
+    assert done.exit_code == 0, done.output
+    made = list(map(decode_any, file.read_bytes().splitlines()))
+    assert made == list(Simulation(50, 900, seed=5, brands=True).events())
+    assert {Feedback, Observation} < {type(event) for event in made}
+    assert all(len(line.alternatives) == 4 for event in made if isinstance(event, Purchase) for line in event.lines)
 
 
 def test_the_same_events_make_the_same_compressed_bytes(tmp_path):

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from schemas.events import Event
+from streams.replay.simulated.brands import Brands, BrandTruth
 from streams.replay.simulated.clock import START, Clock
 from streams.replay.simulated.people import people
 from streams.replay.simulated.process import Process
@@ -40,6 +41,9 @@ class Simulation:
         are as a shop's; with many more, customers buy more often, with fewer, less.
     flips
         Segment -> day from which it answers offers the other way round.
+    brands
+        Brands are chosen for their price and what customers like, and spoken of; rivals are observed. Customers, and
+        when they buy how much of which product, are the same without.
 
     Raises
     ------
@@ -48,7 +52,14 @@ class Simulation:
     """
 
     def __init__(
-        self, customers: int, events: int, seed: int = 0, days: int = DAYS, flips: Mapping[str, int] | None = None
+        self,
+        customers: int,
+        events: int,
+        seed: int = 0,
+        days: int = DAYS,
+        flips: Mapping[str, int] | None = None,
+        *,
+        brands: bool = False,
     ) -> None:
         for name, value, least in (("customers", customers, 1), ("events", events, 0), ("seed", seed, 0)):
             if value < least:
@@ -63,6 +74,7 @@ class Simulation:
         self.people = people(np.random.default_rng([seed, 0]), customers, events, days, self.clock)
         flip_days = np.array([(flips or {}).get(name, np.iinfo(np.int64).max) for name in SEGMENT_NAMES])
         self.truth = Truth(self.people, self.clock, flip_days)
+        self.brands = BrandTruth(self.people, seed) if brands else None
 
     def events(self, hear: Hear | None = None) -> Iterator[Event]:
         """All events, from the first, each time it is called.
@@ -72,7 +84,8 @@ class Simulation:
         hear
             Told the truth of each `sent` and `withheld` just before the event itself.
         """
-        return islice(self._endless(hear), self.wanted)
+        endless = self._endless(hear)
+        return islice(endless if self.brands is None else Brands(self.brands, self.seed).dress(endless), self.wanted)
 
     def _endless(self, hear: Hear | None) -> Iterator[Event]:
         draw = np.random.default_rng([self.seed, 1])

@@ -49,12 +49,14 @@ FEATURES: Final = (
 class Situation:
     """One choice, and what was known before it: of the customer, of the brands on offer, and of their market.
 
-    `names`, `offers` and `standings` go together. Without offers it is every known brand, and `OTHER`.
+    `names`, `offers` and `standings` go together. Without offers it is every known brand; `OTHER` is among them where
+    choices showed what it is worth: where all said what there was, it was never to be had.
     """
 
     def __init__(self, taste: Taste, offers: Sequence[Offer] | None, market: Market) -> None:
         if offers is None:
-            offers = [Offer(name) for name in market if name != OTHER] + [Offer(OTHER)]
+            offers = [Offer(name) for name in market if name != OTHER]
+            offers += [Offer(OTHER)] if OTHER in market else []
         self.taste = taste
         self.offers = offers
         self.names = [offer.brand for offer in offers]

@@ -10,7 +10,7 @@ import pytest
 from models.brand.at_usual import AtUsualPrices
 from models.brand.book import BrandBook
 from models.brand.choice import LastBrand, OwnShare
-from models.brand.situation import Situation
+from models.brand.situation import Situation, last_brand
 from models.brand.standings import brand_name
 from models.brand.taste import Told, tell
 from models.market.book import Market
@@ -214,6 +214,22 @@ def test_the_favourite_brand_of_who_buys_often_is_found(told, learned):
     print(f"favourites: {hits} of {asked}")  # noqa: T201 - pytest -rP shows it
     assert asked > 100
     assert hits / asked > 0.6  # by chance .25
+
+
+def test_loyalty_is_the_chance_that_the_truth_gives_the_last_brand(told, learned):
+    simulation, _ = told
+    usual, served, true = AtUsualPrices(learned.book.compiled()), [], []
+    for customer, state in learned.tastes.items():
+        for category, taste in state.brands.items():
+            brand = last_brand(taste)
+            if brand is not None and taste.bought >= 3:
+                served.append(usual.of(category, taste, brand))
+                true.append(simulation.brands.usually(customer, category)[brand])
+    served, true = np.array(served), np.array(true)
+    assert len(true) > 300
+    assert np.corrcoef(served, true)[0, 1] > 0.5
+    for some in np.array_split(np.argsort(served), 4):
+        assert served[some].mean() == pytest.approx(true[some].mean(), abs=0.1)
 
 
 def test_a_promotion_lifts_a_brand_as_much_as_it_does(told, learned):

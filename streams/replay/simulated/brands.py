@@ -110,11 +110,16 @@ class BrandTruth:
         power = np.exp(z - z.max())
         return np.asarray(power / power.sum(), dtype=np.float64)
 
+    def usually(self, customer_id: str, category: str) -> dict[str, float]:
+        """Probability of each brand of a category at usual prices, nothing promoted."""
+        number = world.CATEGORIES.index(category)
+        p = self.logit(customer_id, number, [DEARNESS[b] for b in SOLD[number]], [False] * 4)
+        return dict(zip((world.BRANDS[b] for b in SOLD[number]), p.tolist(), strict=True))
+
     def favourite(self, customer_id: str, category: str) -> str:
         """The brand that a customer takes most often at usual prices."""
-        number = world.CATEGORIES.index(category)
-        usual = [DEARNESS[b] for b in SOLD[number]]
-        return world.BRANDS[SOLD[number][int(self.logit(customer_id, number, usual, [False] * 4).argmax())]]
+        usually = self.usually(customer_id, category)
+        return max(usually, key=usually.__getitem__)
 
     def negative(self, brand: str, at: float) -> float:
         """Share of negative among what is said of a brand at a time, in epoch seconds."""

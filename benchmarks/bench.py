@@ -91,16 +91,16 @@ def main() -> None:
         settings = make_settings(given.broker, given.redis, data / "models", asked.partitions)
         with console.status("Models of other customers ..."):
             models = learned_models(settings, asked.seed + 1_000)
+        if "customers" in asked.only:
+            with console.status("Bytes per customer ..."):
+                parts = bytes_per_customer(settings, models, asked.stored_customers, asked.seed)
+            report["redis_bytes_per_customer"], report["redis_parts"] = parts.pop("all"), parts
         if "throughput" in asked.only:
             rounds = [one_round(given, data / str(n), asked, models, asked.seed + n) for n in range(asked.repeats)]
             report["variants"] = median([figures for figures, _ in rounds])
             rates = {name: figures["events_per_second"] for name, figures in report["variants"].items()}
             report["worker_to"] = {name: round(rates["worker"] / rates[name], 3) for name in ("first_try", "floor")}
             report["learner"] = {name: round(value, 2) for name, value in structs.asdict(rounds[-1][1]).items()}
-        if "customers" in asked.only:
-            with console.status("Bytes per customer ..."):
-                parts = bytes_per_customer(settings, models, asked.stored_customers, asked.seed)
-            report["redis_bytes_per_customer"], report["redis_parts"] = parts.pop("all"), parts
         if "lone" in asked.only:
             with console.status("Lone events ..."):
                 lone = make_settings(given.broker, given.redis, data / "lone", asked.partitions)

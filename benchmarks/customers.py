@@ -54,6 +54,8 @@ async def _drain(shards: list[Shard], models: ServingSet) -> None:
 def bytes_per_customer(settings: Settings, models: ServingSet, customers: int, seed: int) -> dict[str, float]:
     """Growth of `used_memory` over the number of customers stored, in bytes; and of what it is made."""
     with connect(settings) as client:
+        if not client.dbsize():  # nothing to be kept apart from: keys have no prefix, as by default
+            settings = settings.model_copy(update={"prefix": ""})
         before = client.info("memory")["used_memory"]
         asyncio.run(_store(settings, models, customers, seed))
         after = client.info("memory")["used_memory"]

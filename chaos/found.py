@@ -77,9 +77,9 @@ def find(job: Job) -> Found:
     found, keys, partitions = Found(), job.keys, job.made.partitions
     with job.stack.client() as client:
         for n in range(partitions):
-            words = client.hget(keys.shard(n), "words")
-            packing = Packing(words)
-            found.packed += bool(words)
+            fields = client.hgetall(keys.shard(n))
+            packing = Packing(fields)
+            found.packed += b"words" in fields
             for name, body in client.hgetall(keys.state(n)).items():
                 kept, customer = decode_remembered(packing.unpack(body)), name.decode()
                 found.standing[customer] = msgspec.to_builtins(kept)[1:]

@@ -63,21 +63,26 @@ def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
     Examples
     --------
     >>> rule(Taste(bought=3, counts={"a": 2, "b": 1}, recent=bytes([0, 1, 0]), price_e4=9_000), "a", 0.8, 0.0)
-    '2 of the last 3 times, the last cheaper than usual: stays'
+    '2 of the last 3 times, last cheap: stays'
     """
     last = taste.recent[-SHOWN:]
     place = list(taste.counts).index(brand)
-    times = "the only time" if len(last) == 1 else f"{last.count(place)} of the last {len(last)} times"
+    price = _price(taste, usual)
+    if len(last) == 1:
+        times = f"the only time, {price}" if price else "the only time"
+    else:
+        times = f"{last.count(place)} of the last {len(last)} times" + (f", last {price}" if price else "")
     ends = "stays" if stays >= STAYS else "leaves" if stays < LEAVES else "may leave"
-    return f"{times}{_price(taste, usual)}: {ends}"
+    return f"{times}: {ends}"
 
 
 def _price(taste: Taste, usual: float | None) -> str:
+    """What was paid the last time, against the brand's usual price; empty where it was that, or is not known."""
     if taste.promoted:
-        return ", the last promoted"
+        return "promoted"
     if usual is None or not taste.price_e4:
         return ""
     against = math.log(taste.price_e4 / E4) - usual
     if against < _LOW:
-        return ", the last cheaper than usual"
-    return ", the last dearer than usual" if against > -_LOW else ""
+        return "cheap"
+    return "dear" if against > -_LOW else ""

@@ -8,7 +8,7 @@ ONE_ORDER: Final = 1.5
 """Typical orders below this are a single one."""
 CLEARLY: Final = 2.0
 """This many times the median, or a part of it, is worth a word."""
-RHYTHMS: Final = ((10, "buys weekly"), (45, "buys monthly"), (135, "buys quarterly"), (math.inf, "buys rarely"))
+RHYTHMS: Final = ((10, "weekly"), (45, "monthly"), (135, "quarterly"), (math.inf, "rarely"))
 STEPS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
@@ -31,7 +31,7 @@ def name_segments(
     >>> shop = {key: math.log1p(value) for key, value in zip(keys, (40, 2, 90, 200, 60))}
     >>> loyal = {key: math.log1p(value) for key, value in zip(keys, (12, 9, 610, 280, 30))}
     >>> name_segments([loyal], shop, "GBP")
-    ('loyal big spender, buys monthly, about 600 GBP',)
+    ('loyal big spender, monthly, about 600 GBP',)
     """
     usual = _plain(medians)
     typical = [_plain(centre) for centre in centres]

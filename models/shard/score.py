@@ -19,7 +19,10 @@ from schemas.serving import ServingModel
 
 Array = NDArray[np.float64]
 TASKS: Final = ("churn", "response", "value")
-_UNIT: Final = 10_000
+_UNIT, _SHOWN = 10_000, 100
+"""A score's parts add up in ten-thousandths; base and effects are told in hundredths."""
+_PLACES: Final = _UNIT // _SHOWN
+_HALF: Final = _PLACES // 2
 _BOUND: Final = 1e9
 LABEL: Final = 48
 """Characters of an attribute's name and value in an explanation."""
@@ -137,18 +140,18 @@ def held(scores: Scores, row: int, previous: int | None) -> int:
 def explanations(scores: Scores, rows: Sequence[int]) -> list[str]:
     """Why the scores of some rows are what they are, as JSON: task -> [base, [[feature, effect], ...], rest].
 
-    Effects are on the model's own scale (log odds; log1p of the amount), largest first. With base and
-    rest they add up exactly, in decimals of four places, to the score before its link.
+    Effects are on the model's own scale (log odds; log1p of the amount), largest first. They and the base have two
+    places, as many as a person reads; `rest` has four, so that all add up exactly to the score before its link.
     """
     parts = [_explain(scores, task, np.array(rows, dtype=np.intp)) for task in TASKS]
     return ["{" + ",".join(three) + "}" for three in zip(*parts, strict=True)]
 
 
 def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
-    base = round(scores.bases[task] * _UNIT)
     contributions = scores.contributions[task]
     if contributions is None:
-        return [f'"{task}":[{base / _UNIT!r},[],0.0]'] * len(rows)
+        return [f'"{task}":[{round(scores.bases[task] * _UNIT) / _UNIT!r},[],0.0]'] * len(rows)
+    base = round(scores.bases[task] * _SHOWN)
     names, said = scores.names[task], scores.said[task]
     units = np.rint(np.clip(contributions[rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64)
     z = np.rint(np.clip(scores.z[task][rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64).tolist()
@@ -163,11 +166,12 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
     ]
     if said is not None:
         tops = [_with_said(top, said.of(row)) for top, row in zip(tops, rows.tolist(), strict=True)]
-    return [
-        f'"{task}":[{base / _UNIT!r},[[{_quoted(i)},{a / _UNIT!r}],[{_quoted(j)},{b / _UNIT!r}]],'
-        f"{(total - base - a - b) / _UNIT!r}]"
-        for ((i, a), (j, b)), total in zip(tops, z, strict=True)
-    ]
+    start, told = f'"{task}":[{base / _SHOWN!r},[[', []
+    for ((i, a), (j, b)), total in zip(tops, z, strict=True):
+        one, two = (a + _HALF) // _PLACES, (b + _HALF) // _PLACES
+        rest = total - (base + one + two) * _PLACES
+        told.append(f"{start}{_quoted(i)},{one / _SHOWN!r}],[{_quoted(j)},{two / _SHOWN!r}]],{rest / _UNIT!r}]")
+    return told
 
 
 def _with_said(tops: list[tuple[str, int]], said: list[tuple[str, float]]) -> list[tuple[str, int]]:

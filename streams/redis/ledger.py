@@ -64,7 +64,7 @@ class RedisLedger:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         place = msgspec.msgpack.decode(fields[b"place"], type=Place) if b"place" in fields else Place()
         self._trims.pop(partition, None)
-        self._packing[partition] = Packing(fields.get(b"words"))
+        self._packing[partition] = Packing(fields)
         return Hold(partition, int(fields[b"head"]), place, epoch)
 
     async def load(
@@ -107,10 +107,12 @@ class RedisLedger:
     async def commit(self, hold: Hold, commit: Commit) -> list[Entry]:
         """Write a chunk, and trim what Kafka has acknowledged since the last."""
         n, keys = hold.partition, self.keys
+        packing = self._packing[n]
+        if packing.is_due:
+            await packing.learn()
         self._same_server(hold)
         trims = self._trims.pop(n, [])
         out = list(records(commit))
-        packing = self._packing[n]
         payload = msgpack.packb(
             self._payload(commit, out, trims, packing), use_bin_type=False, unicode_errors="surrogatepass"
         )
@@ -132,7 +134,7 @@ class RedisLedger:
             if answer is None:
                 raise lost
         head, before = int(answer), hold.head
-        hold.head, hold.place, packing.unsaved = head, commit.place, None
+        hold.head, hold.place, packing.unsaved = head, commit.place, []
         return [Entry(head, part, before, record) for part, record in enumerate(out)]
 
     def _same_server(self, hold: Hold) -> None:
@@ -164,7 +166,7 @@ class RedisLedger:
         outbox = [_RECORD.encode(record) for record in out]
         place = msgspec.msgpack.encode(commit.place)
         budgets = [part for name, (used, limit) in commit.budgets.items() for part in (name, str(used), str(limit))]
-        return [place, states, gone, scores, timers, stopped, outbox, trims, budgets, packing.unsaved or b""]
+        return [place, states, gone, scores, timers, stopped, outbox, trims, budgets, packing.unsaved]
 
     async def outbox(self, partition: int, limit: int | None = None) -> list[Entry]:
         """Return the oldest entries."""

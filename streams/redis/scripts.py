@@ -78,7 +78,7 @@ for i, record in ipairs(p[7]) do
   redis.call('HSET', KEYS[4], string.format('%020.0f:%04d:%020.0f', tonumber(head), i - 1, tonumber(old)), record)
 end
 for i = 1, #p[9], 3 do redis.call('HINCRBY', KEYS[5], p[9][i], p[9][i + 1]) end
-if #p[10] > 0 then redis.call('HSET', KEYS[1], 'words', p[10]) end
+if #p[10] > 0 then redis.call('HSET', KEYS[1], unpack(p[10])) end
 redis.call('HSET', KEYS[1], 'head', head, 'place', p[1], 'by', ARGV[3])
 return {1, head}
 """

@@ -94,7 +94,7 @@ def states_in_redis(client, settings):
     keys = Keys(settings.prefix)
     found = {}
     for number in range(settings.partitions):
-        packing = Packing(client.hget(keys.shard(number), "words"))
+        packing = Packing(client.hgetall(keys.shard(number)))
         bodies = client.hgetall(keys.state(number))
         found |= {name.decode(): facts(packing.unpack(body)) for name, body in bodies.items()}
     return found

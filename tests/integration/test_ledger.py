@@ -184,7 +184,7 @@ def test_every_ledger_obeys(world, law, services):
 
 
 def test_a_dictionary_is_written_with_the_states_that_need_it_and_not_by_who_is_fenced(services, monkeypatch):
-    monkeypatch.setattr(packing, "LEARN_AFTER", 2 * packing.SAMPLES)
+    monkeypatch.setattr(packing, "LEARN_AFTER", packing.SAMPLES)
     names = [f"c{number}" for number in range(packing.SAMPLES)]
 
     def long(offset):

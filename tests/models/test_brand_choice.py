@@ -267,8 +267,9 @@ def test_a_market_keeps_a_bounded_number_of_brands():
     ("taste", "stays", "usual", "words"),
     [
         (Taste(4, {"a": 1, "b": 3}, bytes([1, 0, 1, 1]), price_e4=10_000), 0.9, None, "3 of the last 4 times: stays"),
-        (Taste(1, {"b": 1}, bytes([0]), price_e4=10_000), 0.3, math.log(0.5), "time, the last dearer than usual: leaves"),
-        (Taste(1, {"b": 1}, bytes([0]), promoted=True), 0.5, None, "the only time, the last promoted: may leave"),
+        (Taste(2, {"b": 2}, bytes([0, 0]), price_e4=9_000), 0.7, 0.0, "2 of the last 2 times, last cheap: stays"),
+        (Taste(1, {"b": 1}, bytes([0]), price_e4=10_000), 0.3, math.log(0.5), "the only time, dear: leaves"),
+        (Taste(1, {"b": 1}, bytes([0]), promoted=True), 0.5, None, "the only time, promoted: may leave"),
     ],
 )  # fmt: skip
 def test_the_rule_says_why(taste, stays, usual, words):

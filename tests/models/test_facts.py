@@ -1,5 +1,6 @@
 """What is served of a customer, beside its plainest form."""
 
+import math
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -15,7 +16,7 @@ CENTURY = 3_200_000_000_000_000
 @given(st.integers(-CENTURY // 2, 2 * CENTURY), st.booleans())
 def test_a_time_is_written_as_datetime_writes_it(micros, whole):
     seconds = float(micros // 1_000_000) if whole else micros / 1e6
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds" if seconds % 1 else "seconds")
+    text = datetime.fromtimestamp(math.floor(seconds), UTC).isoformat()
     assert rfc3339(seconds) == text.replace("+00:00", "Z")
 
 

@@ -1,5 +1,6 @@
 """States are stored with what a shard's customers have in common left out."""
 
+import asyncio
 import os
 import random
 
@@ -7,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.state import CustomerState, Remembered, Taste, encode_remembered
+from schemas.state import CustomerState, Offer, Remembered, Taste, decode_remembered, encode_remembered
 from streams.redis import packing as module
-from streams.redis.packing import PIECE, SAMPLES, SHARED_BY, Packing, learn
+from streams.redis.packing import PIECE, SAMPLES, SHARED_BY, Packing, learn, shared
 
 
 def bodies(count, seed=1):
@@ -25,38 +26,126 @@ def bodies(count, seed=1):
 
 SHOP = list(bodies(SAMPLES))
 WORDS = learn([body for _, body in SHOP])
+KNOWN = {b"head": b"7", b"words": WORDS}
 
 
 def test_what_is_packed_comes_back_and_takes_less():
-    packing = Packing(WORDS)
+    packing = Packing(KNOWN)
     others = list(bodies(300, seed=2))
     stored = packing.pack(others)
-    assert [Packing(WORDS).unpack(body) for body in stored[1::2]] == [body for _, body in others]
+    assert [Packing(KNOWN).unpack(body) for body in stored[1::2]] == [body for _, body in others]
     assert sum(map(len, stored[1::2])) < 0.6 * sum(len(body) for _, body in others)
 
 
 @given(st.binary(max_size=2_000))
 def test_any_body_comes_back(tail):
     body = b"\x92" + tail
-    name, stored = Packing(WORDS).pack([("a", body)])
-    assert (name, Packing(WORDS).unpack(stored)) == ("a", body)
+    name, stored = Packing(KNOWN).pack([("a", body)])
+    assert (name, Packing(KNOWN).unpack(stored)) == ("a", body)
     assert Packing().unpack(body) == body
 
 
-def test_a_dictionary_is_learned_once_and_told_until_it_is_saved(monkeypatch):
+def saved(packing, fields=None):
+    """What the shard's hash holds after a commit."""
+    if packing.is_due:
+        asyncio.run(packing.learn())
+    name_and_words, packing.unsaved = packing.unsaved, []
+    return (fields or {}) | {name.encode(): words for name, words in zip(*[iter(name_and_words)] * 2, strict=True)}
+
+
+def test_a_dictionary_is_learned_when_enough_was_written_and_told_until_it_is_saved(monkeypatch):
     monkeypatch.setattr(module, "LEARN_AFTER", 700)
     packing = Packing()
-    plain = packing.pack(SHOP)
-    assert plain[1::2] == [body for _, body in SHOP]
-    assert packing.unsaved is None
-    packing.pack(SHOP)
-    words = packing.unsaved
-    assert words == WORDS
+    assert packing.pack(SHOP)[1::2] == [body for _, body in SHOP]
+    assert not packing.is_due
+    assert packing.pack(SHOP)[1::2] == [body for _, body in SHOP]
+    assert packing.is_due
+    asyncio.run(packing.learn())
+    assert packing.unsaved == ["words", WORDS]
     again = packing.pack(SHOP)
-    assert packing.unsaved is words
-    with pytest.raises(ValueError, match="no dictionary"):
+    assert packing.unsaved == ["words", WORDS]
+    with pytest.raises(ValueError, match="dictionary 1"):
         Packing().unpack(again[1])
-    assert Packing(words).unpack(again[1]) == SHOP[0][1]
+    assert Packing(KNOWN).unpack(again[1]) == SHOP[0][1]
+
+
+def changed(seed):
+    for name, body in bodies(SAMPLES, seed):
+        remembered = decode_remembered(body)
+        for number in range(4):
+            remembered.state.offers[f"a long name of campaign {number}"] = Offer(1, 1)
+        yield name, encode_remembered(remembered)
+
+
+def test_customers_who_changed_are_learned_again_and_older_states_are_read_as_before(monkeypatch):
+    monkeypatch.setattr(module, "LEARN_AFTER", SAMPLES)
+    monkeypatch.setattr(module, "MOST", SAMPLES)
+    first = Packing()
+    first.pack(SHOP)
+    fields = saved(first)
+    old = first.pack(SHOP)
+    for seed in range(3, 3 + module.AGAIN):
+        before = first.pack(changed(seed))
+    fields = saved(first, fields)
+    assert list(fields) == [b"words", b"words:2"]
+    after = first.pack(changed(seed))
+    assert sum(map(len, after[1::2])) < module.BETTER * sum(map(len, before[1::2]))
+    for reader in (first, Packing(fields)):
+        assert [reader.unpack(body) for body in old[1::2]] == [body for _, body in SHOP]
+        assert [reader.unpack(body) for body in before[1::2]] == [body for _, body in changed(seed)]
+        assert [reader.unpack(body) for body in after[1::2]] == [body for _, body in changed(seed)]
+    assert Packing(fields).pack(changed(seed)) == after
+
+
+def test_a_dictionary_that_is_no_better_is_not_kept_and_the_next_is_learned_later(monkeypatch):
+    monkeypatch.setattr(module, "LEARN_AFTER", SAMPLES)
+    packing = Packing(KNOWN)
+    tried = []
+    for round_ in range(25):
+        packing.pack(SHOP)
+        if packing.is_due:
+            tried.append(round_)
+            assert saved(packing) == {}
+    assert tried == [3, 19]
+    assert packing.pack(SHOP) == Packing(KNOWN).pack(SHOP)
+
+
+def test_a_shard_keeps_so_many_dictionaries_and_not_more(monkeypatch):
+    monkeypatch.setattr(module, "LEARN_AFTER", SAMPLES)
+    monkeypatch.setattr(module, "AGAIN", 1)
+    monkeypatch.setattr(module, "KEPT", 1)
+    packing = Packing(KNOWN)
+    packing.pack(changed(3))
+    assert packing.is_due
+    assert saved(packing) == {}
+
+
+def naive_shared(samples):
+    """The pieces one by one, in its plainest form."""
+    having = {}
+    for number, body in enumerate(samples):
+        for place in range(len(body) - PIECE + 1):
+            having.setdefault(body[place : place + PIECE], set()).add(number)
+    found = []
+    for body in samples:
+        text = b""
+        for place in range(len(body) - PIECE + 1):
+            piece = body[place : place + PIECE]
+            if len(having[piece]) >= SHARED_BY:
+                goes_on = place > 0 and len(having[body[place - 1 : place - 1 + PIECE]]) >= SHARED_BY
+                text += piece[-1:] if goes_on else (b"\xc1" if text else b"") + piece
+        found.append(text)
+    return found
+
+
+@given(st.lists(st.text("ab", max_size=12).map(str.encode), min_size=1, max_size=60))
+def test_what_is_shared_agrees_with_looking_piece_by_piece(samples):
+    assert shared(samples) == naive_shared(samples)
+
+
+def test_what_is_shared_by_the_shop_agrees_as_well():
+    samples = [body for _, body in SHOP]
+    assert shared(samples) == naive_shared(samples)
 
 
 def test_it_holds_nothing_that_few_customers_have():

@@ -30,15 +30,20 @@ def number(value: Any) -> str:
 
 def show_list(console: Console, standings: Mapping[str, Standing], retrained: Mapping[str, Mapping[str, Any]]) -> None:
     """Print who serves each task, from what, and what can serve again."""
-    table = Table("task", "serves", "champion", "examples", "newest", "published", "µs an example", "can serve again")
+    table = Table("task", "serves", "champion", "examples", "newest", "published", "can serve again")
+    for column in table.columns:
+        column.overflow = "fold"  # a version cut short cannot be copied
     for task, one in standings.items():
         serves = one.pinned or one.version or "cold"
         held = " (rolled back)" if one.report.get("rolled_back_to") or one.pinned else ""
         champion = one.lineage.get("champion") or one.report["champion"]
         dates = [one.lineage.get(name) or "-" for name in ("newest_example_at", "published_at")]
-        known = [champion, f"{one.report['examples']:,}", *dates, spending(one.report)]
+        known = [champion, f"{one.report['examples']:,}", *dates]
         table.add_row(task, serves + held, *known, ", ".join(one.kept) or "-")
     console.print(table)
+    for task, one in standings.items():
+        if "budget" in one.report:
+            console.print(f"{task}: an example takes, by declared costs in µs, {spending(one.report)}", highlight=False)
     if retrained:
         anew = Table("learner", "offset", "made", "examples", title="Trained anew, not serving", title_justify="left")
         for name, told in retrained.items():

@@ -1,11 +1,14 @@
 """Reports and customers for people."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from models.shard.score import from_scale
 from streams.summary_market import amount, brands, markets, number
 
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
@@ -104,25 +107,49 @@ def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:
 def show_customer(console: Console, customer_id: str, fields: dict[str, str], currency: str) -> None:
     """Print one customer: facts, scores, and why in words."""
     facts = Table("", "", title=f"Customer {customer_id}", title_justify="left", show_header=False)
-    for name in ("orders", "refunds", "spend", "first_purchase_at", "last_purchase_at", "updated_at"):
-        if name in fields:
-            facts.add_row(name.replace("_", " "), fields[name])
-    facts.add_row("segment", fields.get("segment_name", "not known yet"))
-    if "brand" in fields:
-        facts.add_row(
-            "brand", f"{fields['brand']}, again {float(fields['loyalty']):.0%}: bought it {fields['loyalty_rule']}"
-        )
+    for words, told in _facts(fields):
+        facts.add_row(words, escape(told))
     console.print(facts)
-    scores = Table("score", "value", "because", "model")
+    scores = Table("score", "value", "usual", "because", "model")
+    scores.caption = "because: on the model's own scale, log odds or the logarithm of one plus the amount"
+    scores.caption_justify = "left"
     why = msgspec.json.decode(fields.get("explanation", "{}"))
     models = msgspec.json.decode(fields.get("models", "{}"))
     for task in ("churn", "response", "value"):
         if task in fields:
-            value = float(fields[task])
-            shown = f"{value:,.2f} {currency}" if task == "value" else f"{value:.1%}"
-            label = f"{task} ({MEANING[task]})"
-            scores.add_row(label, shown, in_words(why.get(task, [0.0, [], 0.0])), models.get(task, ""))
+            reasons = why.get(task, [0.0, [], 0.0])
+            usual = _score(task, from_scale(task, reasons[0]), currency) if reasons[1] else ""
+            shown = [_score(task, float(fields[task]), currency), usual, escape(in_words(reasons))]
+            scores.add_row(f"{task} ({MEANING[task]})", *shown, models.get(task, ""))
     console.print(scores)
+
+
+def _facts(fields: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for name in ("orders", "refunds"):
+        if name in fields:
+            yield name, fields[name]
+    spend: dict[str, float] = msgspec.json.decode(fields.get("spend", "{}"))
+    if spend:
+        yield "spend", ", ".join(f"{amount:,.2f} {currency}" for currency, amount in spend.items())
+    for name, words in (("first_purchase_at", "first purchase"), ("last_purchase_at", "last purchase")):
+        if name in fields:
+            yield words, fields[name]
+    if "updated_at" in fields:
+        yield "scored as of", fields["updated_at"]
+    yield "segment", fields.get("segment_name", "not known yet")
+    if fields.get("stage"):
+        yield "stage", fields["stage"]
+    if fields.get("purchases"):
+        after = (
+            f", the next by {fields['next_purchase_at']} or, as likely, later" if fields.get("next_purchase_at") else ""
+        )
+        yield "expected", f"{float(fields['purchases']):.1f} purchases in 90 days{after}"
+    if "brand" in fields:
+        yield "brand", f"{fields['brand']}, again {float(fields['loyalty']):.0%}: bought it {fields['loyalty_rule']}"
+
+
+def _score(task: str, value: float, currency: str) -> str:
+    return f"{max(value, 0.0):,.2f} {currency}" if task == "value" else f"{value:.1%}"
 
 
 def in_words(reasons: list[Any]) -> str:

@@ -1,0 +1,58 @@
+"""A customer as a person reads it."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from streams.summary import show_customer
+
+FIELDS = {
+    "orders": "7",
+    "refunds": "0",
+    "spend": '{"EUR":12.5,"GBP":4310.0}',
+    "first_purchase_at": "2010-12-07T14:57:00Z",
+    "last_purchase_at": "2011-12-07T15:52:00Z",
+    "segment": "3",
+    "segment_name": "loyal [best] customer",
+    "stage": "active",
+    "purchases": "1.84",
+    "next_purchase_at": "2012-01-19",
+    "churn": "0.1340",
+    "response": "0.0500",
+    "value": "842.51",
+    "updated_at": "2011-12-07T15:52:00Z",
+    "explanation": '{"churn":[0.0,[["orders",-1.09],["colour=[red]",-0.26]],0.1],"response":[-2.9444,[],0.0],'
+    '"value":[5.0,[["orders",1.39],["spend",0.66]],0.2]}',
+    "models": '{"churn":"6374.26","response":"cold","value":"bg_nbd:6374.26"}',
+}
+
+
+def shown(fields):
+    console = Console(width=200, record=True, file=StringIO())
+    show_customer(console, "12347", fields, "GBP")
+    return " ".join(console.export_text().split())
+
+
+def test_facts_and_what_is_expected_are_in_words():
+    text = shown(FIELDS)
+    assert "12.50 EUR, 4,310.00 GBP" in text
+    assert "loyal [best] customer" in text
+    assert "active" in text
+    assert "1.8 purchases in 90 days, the next by 2012-01-19 or, as likely, later" in text
+
+
+def test_a_score_stands_beside_the_usual_one_and_its_reasons():
+    text = shown(FIELDS)
+    assert "13.4% │ 50.0% │ lowered by orders (-1.09), lowered by colour=[red] (-0.26)" in text
+    assert "842.51 GBP │ 147.41 GBP │ raised by orders (+1.39), raised by spend (+0.66)" in text
+    assert "5.0% │ │ no model yet: the usual rate" in text
+
+
+def test_what_is_not_known_is_left_out():
+    text = shown({name: text for name, text in FIELDS.items() if name in ("orders", "spend", "segment_name")})
+    assert "purchases in" not in text
+    assert "stage" not in text
+    text = shown(FIELDS | {"purchases": "", "next_purchase_at": ""})
+    assert "purchases in" not in text
+    text = shown(FIELDS | {"next_purchase_at": ""})
+    assert "1.8 purchases in 90 days " in text

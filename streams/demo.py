@@ -28,6 +28,7 @@ from streams.settings import Settings, load_settings
 from streams.summary import show
 
 EXAMPLE = "12347"
+PRODUCT = "85123A"
 PATIENCE = 600.0
 PART = 4_000
 """Events sent before the learner is waited for."""
@@ -158,7 +159,8 @@ def _look_around(out: Console, settings: Settings, once: bool) -> None:
     out.print("In another terminal:")
     for name in ("broker", "redis"):
         out.print(f"  export STREAMSCORE_{name.upper()}={settings.given(name)}", highlight=False)
-    out.print(f"  .venv/bin/streamscore customer {EXAMPLE}", highlight=False)
+    for asked in (f"customer {EXAMPLE}", "market lights", f"market --product {PRODUCT}"):
+        out.print(f"  .venv/bin/streamscore {asked}", highlight=False)
 
 
 def _stay(out: Console) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from models.market.baskets import LARGEST, Baskets
 from models.market.pairs import Sketch, Triangle
@@ -123,6 +124,22 @@ def test_the_sketch_of_a_real_shop_finds_what_the_exact_counts_find(shop):
     assert exact.cut == 0
     assert len(best(exact, "support") & best(sketch, "support")) >= 190
     assert len(best(exact, "lift") & best(sketch, "lift")) >= 100
+
+
+def test_all_pairs_of_a_real_shop_are_those_of_a_product_of_matrices(shop):
+    """Very large baskets included; none is cut."""
+    some = [sorted(set(basket)) for basket in shop[:8_000]]
+    assert max(map(len, some)) > 200
+    names = {name: n for n, name in enumerate(sorted({name for basket in some for name in basket}))}
+    rows = np.repeat(np.arange(len(some)), [len(basket) for basket in some])
+    columns = np.array([names[name] for basket in some for name in basket])
+    x = sparse.csr_array((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=(len(some), len(names)))
+    together, learned = sparse.triu(x.T @ x, 1).tocoo(), learn(some)
+    table = np.zeros((len(names), len(names)), dtype=np.int64)
+    low, high, counts = learned.pairs.found(1)
+    places = np.array([names[name] for name in learned.numbers])
+    np.add.at(table, (np.minimum(places[low], places[high]), np.maximum(places[low], places[high])), counts)
+    assert (table == together.toarray()).all()
 
 
 def test_the_exact_counts_of_a_real_shop_are_those_of_a_loop(shop):

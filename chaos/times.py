@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupState, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from chaos.faults import kilobytes, pick
 from chaos.job import Job
@@ -37,11 +38,16 @@ now = time.monotonic
 
 
 class Stream:
-    """Sends purchases to all shards while its block runs, and counts what Kafka has acknowledged."""
+    """Sends purchases to all shards while its block runs, and counts them by shard.
+
+    Records that were sent and are not acknowledged may be there: they are told of some time later.
+    """
 
     def __init__(self, broker: str, prefix: str) -> None:
         self.broker, self.prefix = broker, prefix
-        self.there: Counter[int] = Counter()
+        self.sent: Counter[int] = Counter()
+        self._acknowledged: Counter[int] = Counter()
+        self._one = threading.Lock()
         self._producer: Any = self._connect()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
@@ -50,8 +56,9 @@ class Stream:
         return Producer({"bootstrap.servers": self.broker, "linger.ms": 5, "log_level": 0})
 
     def reconnect(self) -> None:
-        """Send on new connections."""
-        self._producer = self._connect()
+        """Send on new connections. What the old ones had not delivered is lost."""
+        with self._one:
+            self._producer, self.sent = self._connect(), self._acknowledged.copy()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -64,13 +71,13 @@ class Stream:
     def _send(self) -> None:
         number = 0
         while not self._over.wait(EVERY):
-            producer = self._producer
-            for _ in range(AT_ONCE):
-                number += 1
-                self._purchase(producer, number)
-            producer.poll(0)
+            with self._one:
+                for _ in range(AT_ONCE):
+                    number += 1
+                    self._purchase(number)
+                self._producer.poll(0)
 
-    def _purchase(self, producer: Any, number: int) -> None:
+    def _purchase(self, number: int) -> None:
         line = Line(product_id="p", quantity=1, unit_price=1)
         event = Purchase(
             event_id=f"e{number}",
@@ -84,9 +91,10 @@ class Stream:
         shard = partition_of(key, PARTITIONS)
 
         def acknowledged(error: Any, _: Any) -> None:
-            self.there[shard] += error is None
+            self._acknowledged[shard] += error is None
 
-        producer.produce(self.prefix + topic_of(event), encode(event), key, shard, on_delivery=acknowledged)
+        self.sent[shard] += 1
+        self._producer.produce(self.prefix + topic_of(event), encode(event), key, shard, on_delivery=acknowledged)
 
 
 class Live:
@@ -96,15 +104,16 @@ class Live:
         self.stack, self.job, self.stream, self.rng = stack, job, stream, rng
         self.notes: list[str] = []
 
-    def until(self, done: Callable[[], bool], what: str) -> float:
+    def until(self, done: Callable[[], bool], what: str, every: float = 0.02) -> float:
         """Supervise until `done()`; returns how long that took."""
         began = now()
-        self.job.run_until(done, PATIENCE, what, every=0.02)
+        self.job.run_until(done, PATIENCE, what, every)
         return now() - began
 
     def flow(self) -> Callable[[], bool]:
-        """Whether every shard has handled more than was there when this was called."""
-        before = {n: self.stream.there[n] for n in range(PARTITIONS)}
+        """Whether every shard has handled a record that was sent after this was called."""
+        handled_yet = self.job.handled() or Counter()
+        before = {n: max(self.stream.sent[n], handled_yet[n]) for n in range(PARTITIONS)}
 
         def flows() -> bool:
             handled = self.job.handled()
@@ -112,10 +121,20 @@ class Live:
 
         return flows
 
+    def shared(self) -> bool:
+        """Whether every worker is a member of the group and has a part."""
+        admin = AdminClient({"bootstrap.servers": self.job.stack.broker, "log_level": 0})
+        name = f"{self.job.settings.prefix}streamscore-scoring"
+        try:
+            group = admin.describe_consumer_groups([name], request_timeout=5)[name].result()
+        except KafkaException:  # nobody has asked for it yet
+            return False
+        parts = [len(member.assignment.topic_partitions) for member in group.members]
+        return group.state == ConsumerGroupState.STABLE and len(parts) == len(self.job.workers) and all(parts)
+
     def rest(self) -> None:
-        """Wait until every worker has started and has its part, and some seconds more."""
-        starts = sum(worker.starts for worker in self.job.workers)
-        self.until(lambda: self.job.log.read_text(errors="replace").count("metrics on") >= starts, "started")
+        """Wait until all is in its place again, and some seconds more."""
+        self.until(self.shared, "shared", every=0.5)
         until = now() + self.rng.uniform(*RESTS)
         self.until(lambda: now() > until, "rest")
         self.until(self.flow(), "events flow")
@@ -153,7 +172,7 @@ def redis_away(live: Live) -> float:
     live.stack.redis.start()
     live.stack.await_redis()
     flowed = live.until(live.flow(), "events flow")
-    began, there = now(), live.stream.there.total()
+    began, there = now(), live.stream.sent.total()
     live.until(lambda: sum((live.job.handled() or {}).values()) >= there, "caught up")
     live.notes.append(
         f"workers of {before} MB had {meanwhile} when it came back and {live.sizes()} after catching up, "

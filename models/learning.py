@@ -484,10 +484,10 @@ class Learning:
 
     def _market(self) -> dict[str, Any]:
         """The market by category; where brands are named, each one's share among the competitors."""
-        found = self.market.book.report(self.policy.currency)
+        found, shown = self.market.book.report(self.policy.currency), self.brands.shown()
         for name, figures in found.items():
             figures["next_six_days"] = self.outlook.of(name)
-            figures["competitors"] |= self.brands.shares(name)
+            figures["competitors"] |= self.brands.shares(name, shown)
         return found
 
     def parts(self) -> dict[str, bytes]:

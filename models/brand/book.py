@@ -102,8 +102,8 @@ class BrandBook:
         if left.unnamed is not None:
             self.markets.pop(left.unnamed, None)
 
-    def _shown(self) -> dict[str, CategorySums]:
-        """Each category with a name, and the rest together as `UNCATEGORISED`."""
+    def shown(self) -> dict[str, CategorySums]:
+        """Return each category with a name, and the rest together as `UNCATEGORISED`. It takes its time with many."""
         found = {name: one for name, one in self.categories.items() if name in self.places.active}
         others = [one for name, one in self.categories.items() if name not in found and name != UNCATEGORISED]
         if others or UNCATEGORISED in self.categories:
@@ -230,19 +230,19 @@ class BrandBook:
             found["sentiment"]["models"][self.sayings.champion]["daily_share_error"] = self.images.daily_error()
         return found
 
-    def shares(self, category: str) -> dict[str, Any]:
+    def shares(self, category: str, shown: Mapping[str, CategorySums] | None = None) -> dict[str, Any]:
         """Return how a category is divided among its brands; empty where none is named.
 
         `brands`, those with most revenue first, have `revenue_share`, `recent_revenue_share`, `unit_share`,
         `purchase_share` and `price_position`; `concentration` is the Herfindahl index of the revenue shares, of at
-        most 1.
+        most 1. `shown` is what the method of that name returns, for who asks for many categories.
         """
-        sums = self._shown().get(category)
+        sums = (self.shown() if shown is None else shown).get(category)
         if sums is None:
             return {}
-        shown = sums.shown()
-        ranked = sorted(shown, key=lambda one: (one == OTHER, -shown[one].revenue_e4, one))
-        found = {brand: figures(sums, shown, brand, {}) for brand in ranked}
+        brands = sums.shown()
+        ranked = sorted(brands, key=lambda one: (one == OTHER, -brands[one].revenue_e4, one))
+        found = {brand: figures(sums, brands, brand, {}) for brand in ranked}
         shares = [one["revenue_share"] for one in found.values() if one["revenue_share"] is not None]
         if min(shares, default=0.0) < 0:  # more came back than was sold: a share of what is left
             sold = [max(share, 0.0) for share in shares]
@@ -261,7 +261,7 @@ class BrandBook:
             Names of the present segments, by id.
         """
         found: dict[str, Any] = {}
-        for name, category in self._shown().items():
+        for name, category in self.shown().items():
             shown = category.shown()
             prospects = expectations(category, shown, self.population)
             switching = category.switching()

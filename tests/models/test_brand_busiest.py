@@ -150,7 +150,7 @@ def test_categories_add_up_and_one_with_a_name_is_exact_where_all_are_told_apart
         for _ in range(times)
     ]
     book, oracle = fed(rows, 2, 2, categories=places)
-    shown = book._shown()
+    shown = book.shown()
     assert len(book.categories) <= 2 * places + 1
     assert len(shown) <= places + 1
     every = [one for category in shown.values() for one in category.shown().values()]
@@ -177,7 +177,7 @@ def test_a_category_that_comes_up_late_and_is_busy_has_a_name_and_a_dead_one_has
     rows = [row for number in range(10) for row in day(number, early)]
     rows += [row for number in range(200) for row in day(number, late)]
     book, oracle = fed(rows, 2, 2, categories=2)
-    assert set(book._shown()) == {"older", "new", UNCATEGORISED}
+    assert set(book.shown()) == {"older", "new", UNCATEGORISED}
     assert book.report()["new:ash"]["units"] == oracle.units["new", "ash"]  # it was told apart from the start
     assert book.report()[f"{UNCATEGORISED}:ash"]["units"] == oracle.units["old", "ash"]
 
@@ -189,7 +189,7 @@ def test_many_rare_categories_push_out_no_steady_one():
         for category in ("tea", "jam", *(f"rare {number} {n}" for n in range(9)))
     ]
     book, _ = fed(rows, 2, 2, categories=2)
-    assert set(book._shown()) == {"tea", "jam", UNCATEGORISED}
+    assert set(book.shown()) == {"tea", "jam", UNCATEGORISED}
 
 
 @given(st.lists(st.lists(st.sampled_from([f"b{n}" for n in range(90)]), min_size=1, max_size=5), max_size=120))

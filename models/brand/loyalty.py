@@ -63,7 +63,7 @@ def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
     Examples
     --------
     >>> rule(Taste(bought=3, counts={"a": 2, "b": 1}, recent=bytes([0, 1, 0]), price_e4=9_000), "a", 0.8, 0.0)
-    '2 of the last 3 times, last cheap: stays'
+    '2 of the last 3, last cheap: stays'
     """
     last = taste.recent[-SHOWN:]
     place = list(taste.counts).index(brand)
@@ -71,7 +71,7 @@ def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
     if len(last) == 1:
         times = f"the only time, {price}" if price else "the only time"
     else:
-        times = f"{last.count(place)} of the last {len(last)} times" + (f", last {price}" if price else "")
+        times = f"{last.count(place)} of the last {len(last)}" + (f", last {price}" if price else "")
     ends = "stays" if stays >= STAYS else "leaves" if stays < LEAVES else "may leave"
     return f"{times}: {ends}"
 

@@ -31,7 +31,7 @@ def name_segments(
     >>> shop = {key: math.log1p(value) for key, value in zip(keys, (40, 2, 90, 200, 60))}
     >>> loyal = {key: math.log1p(value) for key, value in zip(keys, (12, 9, 610, 280, 30))}
     >>> name_segments([loyal], shop, "GBP")
-    ('loyal big spender, monthly, about 600 GBP',)
+    ('loyal big spender, monthly, 600 GBP',)
     """
     usual = _plain(medians)
     typical = [_plain(centre) for centre in centres]
@@ -51,7 +51,7 @@ def _plain(logs: Mapping[str, float]) -> dict[str, float]:
 
 
 def _name(segment: Mapping[str, float], usual: Mapping[str, float], currency: str) -> str:
-    money = f"about {about(segment['spend'])} {currency}"
+    money = f"{about(segment['spend'])} {currency}"
     if segment["orders"] < ONE_ORDER:
         return f"{_one_time(segment, usual)}, {money}"
     return f"{_returning(segment, usual)}, {_rhythm(segment['gap_mean_days'])}, {money}"
@@ -66,9 +66,9 @@ def _one_time(segment: Mapping[str, float], usual: Mapping[str, float]) -> str:
 def _returning(segment: Mapping[str, float], usual: Mapping[str, float]) -> str:
     noun = "big spender" if segment["spend"] > CLEARLY * usual["spend"] else ""
     if _is_lapsed(segment, usual):
-        return f"lapsed {noun or 'customer'}"
+        return f"lapsed {noun}".strip()
     if CLEARLY * segment["tenure_days"] < usual["tenure_days"]:
-        return f"new {noun or 'customer'}"
+        return f"new {noun}".strip()
     if segment["orders"] >= CLEARLY * usual["orders"]:
         return f"loyal {noun}".strip()
     return noun or "occasional"

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from struct import Struct
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from models.brand.at_usual import at_usual
 from models.brand.loyalty import loyalty
@@ -64,10 +64,11 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
     scores = score(walked.rows, walked.pairs, offers, models) if walked.rows else None
     decider = _Decider(shard, shop, models, commit, scores, walked.rows, offers, now)
     if scores is not None:
+        values = shortened(scores.values["value"])
         for relation, row in walked.opened:
             relation.features, relation.attributes = scores.packed(row), scores.packed_pairs(row)
-            relation.churn = short(scores.values["churn"][row])
-            relation.value = short(scores.values["value"][row])
+            relation.churn = decider.churn[row]
+            relation.value = values[row]
             for task in _BY_WINDOW:
                 commit.opened.append(Opened(task, relation.opened_at, relation.features, relation.attributes))
                 commit.counts.wait_for(task, 1)
@@ -78,16 +79,13 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
     return commit
 
 
-_SHORT: Final = Struct("<f")
+def shortened(values: list[float]) -> list[float]:
+    """Return scores as a state remembers them: of 32 bits, since of 64 one half is noise, which does not pack.
 
-
-def short(value: float) -> float:
-    """Return a score as a state remembers it: of 32 bits, since a number of 64 is half noise, which does not pack.
-
-    >>> short(0.1)
-    0.10000000149011612
+    >>> shortened([0.1])
+    [0.10000000149011612]
     """
-    found: float = _SHORT.unpack(_SHORT.pack(value))[0]
+    found: list[float] = np.array(values, dtype=np.float32).tolist()
     return found
 
 
@@ -141,6 +139,8 @@ class _Decider:
         self.moves: Counter[int] = Counter()
         self.movements: Counter[tuple[int, int]] = Counter()
         self.kept = self.drawn_again = 0
+        self.churn = shortened(scores.values["churn"]) if scores is not None else []
+        self.response = shortened(scores.values["response"]) if scores is not None else []
 
     def take(self, step: Step) -> None:
         remembered = step.who
@@ -174,7 +174,7 @@ class _Decider:
                 self.kept += remembered.standing.drawn_segment == segment
             remembered.standing.drawn_segment = segment
         if self.models.churn is not None:
-            contacts.previous_churn = short(self.scores.values["churn"][step.row])
+            contacts.previous_churn = self.churn[step.row]
 
     def _forget(self, customer: str, remembered: Remembered) -> None:
         self.last.pop(customer, None)
@@ -218,7 +218,7 @@ class _Decider:
 
     def _open(self, campaign: str, decision: str | None, step: Step, treated: bool) -> Pending:
         assert self.scores is not None and step.row is not None  # noqa: S101, PT018 - callers looked
-        features, served = self.scores.packed(step.row), short(self.scores.values["response"][step.row])
+        features, served = self.scores.packed(step.row), self.response[step.row]
         opened = Pending(campaign, decision, step.at, step.at, treated, not treated, features, served)
         opened.attributes = self.scores.packed_pairs(step.row, self.offers.get(step.row, ()))
         return opened

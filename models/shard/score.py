@@ -34,10 +34,10 @@ class Said(Struct):
     owned: Owned
     effects: Array
 
-    def of(self, row: int) -> list[tuple[str, float]]:
-        """Return a row's attributes by label, with what they add."""
-        labels, effects = self.owned.labels, self.effects
-        return [(labels[i], float(effects[i])) for span in self.owned.spans.get(row, ()) for i in span]
+    def units(self) -> list[int]:
+        """Return the effects in ten-thousandths."""
+        rounded: list[int] = np.rint(np.clip(self.effects, -_BOUND, _BOUND) * _UNIT).astype(np.int64).tolist()
+        return rounded
 
 
 class Scores(Struct):
@@ -153,19 +153,23 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
         return [f'"{task}":[{round(scores.bases[task] * _UNIT) / _UNIT!r},[],0.0]'] * len(rows)
     base = round(scores.bases[task] * _SHOWN)
     names, said = scores.names[task], scores.said[task]
-    units = np.rint(np.clip(contributions[rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64)
+    parts = np.rint(np.clip(contributions[rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64)
     z = np.rint(np.clip(scores.z[task][rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64).tolist()
-    sizes = np.abs(units)
+    sizes = np.abs(parts)
     index = np.arange(len(rows))
     first = sizes.argmax(axis=1)
     sizes[index, first] = -1
     second = sizes.argmax(axis=1)
-    one, two = units[index, first].tolist(), units[index, second].tolist()
+    one, two = parts[index, first].tolist(), parts[index, second].tolist()
     tops = [
         [(names[i], a), (names[j], b)] for i, j, a, b in zip(first.tolist(), second.tolist(), one, two, strict=True)
     ]
     if said is not None:
-        tops = [_with_said(top, said.of(row)) for top, row in zip(tops, rows.tolist(), strict=True)]
+        units, spans, labels = said.units(), said.owned.spans, said.owned.labels
+        tops = [
+            with_said(top, spans[row], units, labels) if row in spans else top
+            for top, row in zip(tops, rows.tolist(), strict=True)
+        ]
     start, told = f'"{task}":[{base / _SHOWN!r},[[', []
     for ((i, a), (j, b)), total in zip(tops, z, strict=True):
         one, two = (a + _HALF) // _PLACES, (b + _HALF) // _PLACES
@@ -174,11 +178,19 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
     return told
 
 
-def _with_said(tops: list[tuple[str, int]], said: list[tuple[str, float]]) -> list[tuple[str, int]]:
-    if not said:
-        return tops
-    units = [(label[:LABEL], round(min(max(effect, -_BOUND), _BOUND) * _UNIT)) for label, effect in said]
-    return sorted(tops + units, key=lambda top: -abs(top[1]))[: len(tops)]
+def with_said(
+    tops: list[tuple[str, int]], spans: tuple[range, ...], units: list[int], labels: list[str]
+) -> list[tuple[str, int]]:
+    """Return the two that move a score most, of two features and a row's attributes; of equals what came first."""
+    first, second = tops
+    for span in spans:
+        for place in span:
+            size = abs(units[place])
+            if size > abs(second[1]):
+                second = labels[place][:LABEL], units[place]
+                if size > abs(first[1]):
+                    first, second = second, first
+    return [first, second]
 
 
 @lru_cache(maxsize=4_096)

@@ -34,11 +34,21 @@ BETTER: Final = 0.97
 KEPT: Final = 12
 """Dictionaries of a shard; the last serves for good."""
 SIZE: Final = 16_384
-LEVEL: Final = 3
-"""1 takes 6 % more bytes, and a quarter less time."""
 _FIELD: Final = "words"
 _BETWEEN: Final = b"\xc1"
 _FORMAT: Final = zstandard.FORMAT_ZSTD1_MAGICLESS
+_SEARCH: Final = zstandard.ZstdCompressionParameters(
+    strategy=zstandard.STRATEGY_GREEDY,
+    window_log=15,
+    hash_log=14,
+    chain_log=14,
+    search_log=4,
+    min_match=4,
+    target_length=8,
+    format=_FORMAT,
+    write_dict_id=False,
+)
+"""Looks at 16 places for each match: 9 microseconds a state. Level 3 takes 5 % more bytes and 5.5 microseconds."""
 
 
 class Packing:
@@ -127,9 +137,8 @@ def _field(number: int) -> str:
 
 def _writer(words: bytes) -> zstandard.ZstdCompressor:
     dictionary = zstandard.ZstdCompressionDict(words)
-    dictionary.precompute_compress(level=LEVEL)
-    told = zstandard.ZstdCompressionParameters.from_level(LEVEL, format=_FORMAT, write_dict_id=False)
-    return zstandard.ZstdCompressor(dict_data=dictionary, compression_params=told)
+    dictionary.precompute_compress(compression_params=_SEARCH)
+    return zstandard.ZstdCompressor(dict_data=dictionary, compression_params=_SEARCH)
 
 
 def _bytes(writer: zstandard.ZstdCompressor, samples: list[bytes]) -> int:

@@ -15,6 +15,7 @@ from models.league.vocabulary import KNOWN_FROM, SLOTS, Vocabulary
 from models.policy import Policy
 from models.serving import score_matrix, score_pairs, sigmoid
 from models.shard import Shop
+from models.shard.score import with_said
 from schemas.events import Converted, Customer, Sent
 from schemas.serving import KIND, OFFER, ONE_HOT, decode_model, encode_model
 from streams.backtest import backtest
@@ -148,3 +149,15 @@ def test_attributes_alone_carry_a_response_model_and_its_reasons():
     reasons = [fields["explanation"] for fields in test.ledger.scores.values()]
     named = sum("colour=" in reason for reason in reasons[-500:])
     assert named > 450
+
+
+SIZES = st.integers(-4, 4)
+
+
+@given(SIZES, SIZES, st.lists(SIZES, max_size=6), st.integers(0, 6))
+def test_the_two_that_move_a_score_most_are_told(one, two, units, cut):
+    tops = sorted([("a", one), ("b", two)], key=lambda top: -abs(top[1]))
+    labels = [f"said {place}" for place in range(len(units))]
+    spans = (range(cut), range(cut, len(units))) if cut < len(units) else (range(len(units)),)
+    naive = sorted([*tops, *zip(labels, units, strict=True)], key=lambda top: -abs(top[1]))[:2]
+    assert with_said(tops, spans, units, labels) == naive

@@ -266,8 +266,8 @@ def test_a_market_keeps_a_bounded_number_of_brands():
 @pytest.mark.parametrize(
     ("taste", "stays", "usual", "words"),
     [
-        (Taste(4, {"a": 1, "b": 3}, bytes([1, 0, 1, 1]), price_e4=10_000), 0.9, None, "3 of the last 4 times: stays"),
-        (Taste(2, {"b": 2}, bytes([0, 0]), price_e4=9_000), 0.7, 0.0, "2 of the last 2 times, last cheap: stays"),
+        (Taste(4, {"a": 1, "b": 3}, bytes([1, 0, 1, 1]), price_e4=10_000), 0.9, None, "3 of the last 4: stays"),
+        (Taste(2, {"b": 2}, bytes([0, 0]), price_e4=9_000), 0.7, 0.0, "2 of the last 2, last cheap: stays"),
         (Taste(1, {"b": 1}, bytes([0]), price_e4=10_000), 0.3, math.log(0.5), "the only time, dear: leaves"),
         (Taste(1, {"b": 1}, bytes([0]), promoted=True), 0.5, None, "the only time, promoted: may leave"),
     ],
@@ -288,7 +288,7 @@ def test_loyalty_is_served_for_the_main_category_and_not_made_up():
     served = loyalty(state, AtUsualPrices(model))
     assert (served["brand"], served["loyalty_rule"].split(",")[0]) == (
         "tea:birch",
-        "2 of the last 3 times: stays",
+        "2 of the last 3: stays",
     )
     assert float(served["loyalty"]) > 0.6
     empty = ChoiceModel(version="1", features=FEATURES, weights=START)

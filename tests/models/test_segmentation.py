@@ -245,11 +245,11 @@ def test_names_say_what_the_planted_groups_are():
     ids, _ = assign(segments, rows[:, :3])
     names = [segments.names[int(ids[truth == group][0])] for group in range(5)]
     assert names == [
-        "loyal big spender, monthly, about 2000 GBP",
-        "occasional, quarterly, about 300 GBP",
-        "lapsed one-time buyer, about 60 GBP",
-        "lapsed big spender, monthly, about 1500 GBP",
-        "new one-time buyer, about 40 GBP",
+        "loyal big spender, monthly, 2000 GBP",
+        "occasional, quarterly, 300 GBP",
+        "lapsed one-time buyer, 60 GBP",
+        "lapsed big spender, monthly, 1500 GBP",
+        "new one-time buyer, 40 GBP",
     ]
     assert segments.best == int(ids[truth == 0][0])
 

@@ -90,6 +90,7 @@ class Learning:
         self.market = Journaled(Market())
         self.outlook = DemandOutlook()
         self.shards: dict[int, tuple[float | None, bool]] = {}
+        self.foremost: dict[int, float | None] = {}
 
     def _lifetimes(self, target: Target, prior: float) -> dict[str, LifetimeEntrant]:
         return {family: LifetimeEntrant(target, self.policy.window_days, prior) for family in FAMILIES}
@@ -298,14 +299,17 @@ class Learning:
     def _stand(self, row: Mapping[str, Any]) -> None:
         """Note up to when a shard has told its sales.
 
-        One without records had none up to now: it stands where the foremost stands at this row. It says nothing
-        of later: what comes in at once after a silence reaches this one shard after the other.
+        One that says again that it is silent had no records since it said so before: it stands where the foremost
+        stood then. Of later it says nothing, for what comes in at once after a silence reaches one shard after the
+        other, while this one may be saying that it is silent.
         """
         number, time, idle = row["partition"], row["time"], row["idle"]
+        foremost = self.foremost.pop(number, None)
         if idle:
-            others = [stands for stands, _ in self.shards.values()]
-            time = max((at for at in [time, *others] if at is not None), default=None)
+            time = max((at for at in (time, foremost) if at is not None), default=None)
         self.shards[number] = (time, idle)
+        if idle:
+            self.foremost[number] = max((at for at, _ in self.shards.values() if at is not None), default=None)
 
     def _close_market(self, until: int) -> None:
         """Close day by day: at the end of each trading day the next six are asked for."""
@@ -472,6 +476,7 @@ class Learning:
             "kept": (self.kept, self.drawn_again),
             "sales": msgspec.msgpack.encode(self.sales),
             "shards": self.shards,
+            "foremost": self.foremost,
             "brands": self.brands.state(),
             "market": self.market.state(),
             "outlook": self.outlook.state(),
@@ -503,6 +508,7 @@ class Learning:
         self.clusters, self.draws = Clusters.restore(state["clusters"]), Draws.restore(state["draws"])
         self.contests = msgspec.convert(state["contests"], dict[str, AmountContest])
         self.members, self.shards = state["members"], state["shards"]
+        self.foremost = state.get("foremost", {})  # since 0.2
         self.movements, (self.kept, self.drawn_again) = state["movements"], state["kept"]
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
         self.sales.calendar.place = self.policy.holidays

@@ -70,8 +70,9 @@ class Backtest:
                 self.publish()
                 held = 0
         await self._drain()
-        for shard in self.shards.values():
-            await self._step(shard, idle=True)
+        for repeat in (False, True):  # who says again that it is silent holds no day open
+            for shard in self.shards.values():
+                await self._step(shard, idle=True, repeat=repeat)
         self._learn()
         self.publish()
         self.seconds = perf_counter() - began
@@ -110,9 +111,9 @@ class Backtest:
                 await self._step(shard)
         self._learn()
 
-    async def _step(self, shard: Shard, *, idle: bool = False, tick: float | None = None) -> bool:
+    async def _step(self, shard: Shard, *, idle: bool = False, repeat: bool = False, tick: float | None = None) -> bool:
         now = _NEVER if shard.hold.place.time is None else shard.hold.place.time
-        done = await shard.step(lambda _topic: True, self.models, now, idle=idle, tick=tick)
+        done = await shard.step(lambda _topic: True, self.models, now, idle=idle, tick=tick, repeat=repeat)
         if done is None:
             return False
         self.learning.ask([one for one in done[0].opened if self._matures(one)])

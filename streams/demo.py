@@ -117,6 +117,8 @@ def _replay(
                 _await(lambda so_far=sent: _scored(client, settings, progress, scoring) >= so_far, workers, logs)
                 seconds += time.time() - began
                 _await(learned, workers, logs)
+            time.sleep(3 * settings.idle_after_seconds)  # once silent shards have said so twice, the last days close
+            _await(learned, workers, logs)
     return seconds
 
 

@@ -56,11 +56,11 @@ def test_answers_are_learned_before_the_next_call():
     learned = []
 
     class Watched(Backtest):
-        async def _step(self, shard, *, idle=False, tick=None):
+        async def _step(self, shard, *, tick=None, **more):
             before = self.learning.leagues["response"].examples
             if tick is None:
                 learned.append((before, self.offsets["engagements", 0]))
-            return await super()._step(shard, idle=idle, tick=tick)
+            return await super()._step(shard, tick=tick, **more)
 
     import asyncio
 

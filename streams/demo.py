@@ -2,13 +2,11 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from streams.demo_report import Learned, build_report, places
 from streams.embedded import services
+from streams.embedded.process import Group, watch
 from streams.errors import Unavailable
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
@@ -34,9 +33,8 @@ PART = 4_000
 """Events sent before the learner is waited for."""
 
 
-@contextmanager
-def worker(settings: Settings, only: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one worker process, and stop it at the end."""
+def _start(group: Group, settings: Settings, only: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start one worker process."""
     env = os.environ | {
         "STREAMSCORE_BROKER": settings.given("broker"),
         "STREAMSCORE_REDIS": settings.given("redis"),
@@ -51,19 +49,7 @@ def worker(settings: Settings, only: str, log: Path) -> Iterator[subprocess.Pope
         "STREAMSCORE_DATA": str(settings.data),
         "PYTHONHASHSEED": "0",
     }
-    with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "streams", "worker", "--only", only], env=env, stdout=output, stderr=output
-        )
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+    return group.start([sys.executable, "-m", "streams", "worker", "--only", only], log, env)
 
 
 def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, limit: int | None) -> None:
@@ -78,10 +64,8 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
         )  # fmt: skip
         ensure_topics(settings.kafka, settings.prefix, settings.partitions)
         logs = [data / "scoring.log", data / "learning.log"]
-        workers = [
-            stack.enter_context(worker(settings, only, log))
-            for only, log in zip(("scoring", "learning"), logs, strict=True)
-        ]
+        group = stack.enter_context(watch(data))
+        workers = [_start(group, settings, only, log) for only, log in zip(("scoring", "learning"), logs, strict=True)]
         account = online_retail.Account()
         seconds = _replay(err, settings, account, limit, workers, logs)
         found = build_report(settings, seconds, _metrics(logs[0]))

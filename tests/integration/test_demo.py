@@ -6,10 +6,12 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from importlib.resources import files
 
 import msgspec
+import psutil
 import pytest
 import redis
 
@@ -94,3 +96,23 @@ def test_the_learner_kept_up_with_the_replay(after):
     risks = {client.hget(key, "churn") for key in client.scan_iter(f"{prefix}customer:*", count=1_000)}
     assert len(risks) > 1_000
     assert "paper_party" in shown
+
+
+def test_workers_end_with_a_demo_that_is_killed(services):
+    env = os.environ | {
+        "STREAMSCORE_BROKER": services.broker,
+        "STREAMSCORE_REDIS": services.redis,
+        "STREAMSCORE_PREFIX": f"demo-{secrets.token_hex(6)}-",
+    }
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "streams", "demo"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    workers = []
+    deadline = time.monotonic() + 60
+    while len(workers) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        workers = [one for one in psutil.Process(demo.pid).children() if "--only" in one.cmdline()]
+    demo.kill()
+    demo.wait()
+    assert len(workers) == 2
+    assert psutil.wait_procs(workers, timeout=10)[1] == []

@@ -261,7 +261,7 @@ class Outlook:
                 "last_six_days": {"units_log_error": errors.last_six / n},
                 "last_thirty_days": {"units_log_error": errors.last_thirty / n},
             },
-            "at_the_decision": {name: found[name] for name in (GROWTH, *ENTRANTS)},
+            "at_the_decision": {name: found[name] for name in (GROWTH, *ENTRANTS, champion)},
         }
 
     def state(self) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def deaden(live: Live) -> float:
 
 
 def redis_away(live: Live) -> float:
-    """Redis is away for two minutes; the time is from its coming back. Notes what workers grew to, and the catching up."""
+    """Redis is away for two minutes; from its coming back until all that came meanwhile is handled."""
     before, starts = live.sizes(), [worker.starts for worker in live.job.workers]
     live.stack.redis.kill()
     until = now() + AWAY
@@ -171,14 +171,13 @@ def redis_away(live: Live) -> float:
     meanwhile = live.sizes()
     live.stack.redis.start()
     live.stack.await_redis()
-    flowed = live.until(live.flow(), "events flow")
-    began, there = now(), live.stream.sent.total()
-    live.until(lambda: sum((live.job.handled() or {}).values()) >= there, "caught up")
+    behind = live.stream.sent.total() - sum((live.job.handled() or {}).values())
+    seconds = live.until(live.flow(), "events flow")
     live.notes.append(
-        f"workers of {before} MB had {meanwhile} when it came back and {live.sizes()} after catching up, "
-        f"{now() - began:.1f} s later; restarted: {[w.starts for w in live.job.workers] != starts}"
+        f"{behind:,} events behind; workers of {before} MB had {meanwhile} when Redis came back and {live.sizes()} in the "
+        f"end; started again: {[worker.starts for worker in live.job.workers] != starts}"
     )
-    return flowed
+    return seconds
 
 
 @dataclass

@@ -7,7 +7,6 @@ in one purchase (what is beyond is told by brand, without product).
 """
 
 import math
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -67,24 +66,27 @@ def bought(receipt: Receipt) -> list[Bought]:
         if branded:
             name = category[:MAX_TEXT]
             groups[name] = groups[name] + branded if name in groups else branded
-    busiest: Iterable[str] = groups
-    if len(groups) > 1:
-        busiest = sorted(groups, key=lambda name: (-len(groups[name]), name))[:MAX_TOLD]
-    return [_of_category(name, groups[name]) for name in busiest]
+    if len(groups) < 2:
+        return [_of_category(name, lines) for name, lines in groups.items()]
+    busiest = sorted(groups)
+    busiest.sort(key=lambda name: -len(groups[name]))
+    return [_of_category(name, groups[name]) for name in busiest[:MAX_TOLD]]
 
 
 def _of_category(category: str, lines: list[tuple[Line, int]]) -> Bought:
     if len(lines) == 1:  # as most are
         line, amount_e4 = lines[0]
-        brand = _name(line.brand)
-        found = [(brand, line.product_id[:MAX_TEXT], line.quantity, amount_e4)]
-        one = Bought(category, brand, found, line.quantity, amount_e4)
+        brand, units = _name(line.brand), line.quantity
+        one = Bought(category, brand, [(brand, line.product_id[:MAX_TEXT], units, amount_e4)], units, amount_e4)
         if line.alternatives:
             _offer(one, [line])
         return one
     brand, found = _merged(lines)
-    paid = [(units, amount_e4) for name, _, units, amount_e4 in found if name == brand]
-    one = Bought(category, brand, found, sum(units for units, _ in paid), sum(amount for _, amount in paid))
+    one = Bought(category, brand, found, 0.0, 0)
+    for name, _, units, amount_e4 in found:
+        if name == brand:
+            one.units += units
+            one.amount_e4 += amount_e4
     _offer(one, [line for line, _ in lines if line.alternatives and _name(line.brand) == brand])
     return one
 
@@ -94,13 +96,13 @@ def _merged(lines: list[tuple[Line, int]]) -> tuple[str, list[tuple[str, str, fl
     units: dict[str, float] = {}
     merged: dict[tuple[str, str], tuple[float, int]] = {}
     for line, amount_e4 in lines:
-        brand = _name(line.brand)
-        units[brand] = units.get(brand, 0.0) + line.quantity
+        brand, quantity = _name(line.brand), line.quantity
+        units[brand] = units.get(brand, 0.0) + quantity
         key = (brand, line.product_id[:MAX_TEXT])
         if key not in merged and len(merged) >= MAX_PRODUCTS:
             key = (brand, "")
-        before = merged.get(key, (0.0, 0))
-        merged[key] = (before[0] + line.quantity, before[1] + amount_e4)
+        before = merged.get(key)
+        merged[key] = (0.0 + quantity, amount_e4) if before is None else (before[0] + quantity, before[1] + amount_e4)
     return min(units, key=lambda name: (-units[name], name)), [(*key, *sums) for key, sums in merged.items()]
 
 
@@ -144,7 +146,7 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
             others = [name for name in tastes if name != one.category]
             del tastes[min(others, key=lambda name: (tastes[name].bought, name))]
     taste.bought += 1
-    brands = dict.fromkeys([line[0] for line in one.lines])
+    brands = (one.brand,) if len(one.lines) == 1 else tuple(dict.fromkeys([line[0] for line in one.lines]))
     taste.held = held(taste) + len(brands)
     for brand in brands:
         _count(taste, brand, keep=one.brand)

@@ -82,6 +82,7 @@ class Side:
             while self.shard.waiting:
                 done = await self.shard.step(lambda _topic: True, models, float("-inf"))
                 self.packing.pack((who, body) for who, body in done.commit.states.items() if body is not None)
+                await self.shard.ledger.trim(self.shard.hold.partition, done.entries)  # as once they are relayed
             self.whole.append(process_time() - began)
 
 

@@ -23,7 +23,7 @@ FETCH_WAIT_MS = 50
 """Faust waits 1500: a drained partition then waits behind the one fetch in flight a broker."""
 SESSION_SECONDS = 7
 """A worker that is not heard of for so long has lost its shards. Brokers allow no less than 6 by default."""
-REQUEST_SECONDS = 10
+REQUEST_MS = 10_000
 """A request without an answer for so long was sent on a dead connection: who hears nothing from its broker has lost its
 session by then. Faust waits for 90."""
 CONFIRM_SECONDS = 5.0
@@ -118,6 +118,7 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
+        consumer._client._request_timeout_ms = REQUEST_MS  # not Faust's setting: by that it gives up on our seeks, too
         return consumer
 
 
@@ -275,7 +276,6 @@ def make_app(name: str, broker: str, folder: str, given: Given, assigned: Assign
         stream_buffer_maxsize=16,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=2,
-        broker_request_timeout=REQUEST_SECONDS,
     )
     app.given, app.assigned = given, assigned
     return app

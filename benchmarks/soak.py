@@ -15,9 +15,9 @@ from rich.table import Table
 from stage import await_done, connect, fill, handled, make_settings
 from variants import workers
 
-from streams.demo_report import Learned as CaughtUp
 from streams.embedded import services
 from streams.kafka.topics import ensure_topics
+from streams.reporting.job import Learned as CaughtUp
 from streams.settings import load_settings
 
 MIB = 2**20

@@ -14,10 +14,10 @@ from models.serving_set import ServingSet
 from schemas.events import Event
 from schemas.segments import encode_segments
 from schemas.serving import encode_model
-from streams.demo_report import places
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.redis.keys import Keys
+from streams.reporting.job import places
 from streams.settings import Settings, load_settings
 
 TASKS = ("response", "churn", "value", "segments")

@@ -14,8 +14,8 @@ from msgspec import Struct
 from stage import Watched, await_done, connect, handled
 
 from streams.demo import worker
-from streams.demo_report import Learned as CaughtUp
 from streams.redis.keys import Keys
+from streams.reporting.job import Learned as CaughtUp
 from streams.settings import Settings
 
 HERE = Path(__file__).parent

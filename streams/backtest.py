@@ -22,7 +22,7 @@ from schemas.state import decode_remembered
 from streams.ledger import Entry
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
-from streams.report import put_together
+from streams.reporting.report import put_together
 from streams.shard import Shard
 
 ROUND: Final = 500

@@ -15,7 +15,6 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from streams.demo_report import Learned, build_report, places
 from streams.embedded import services
 from streams.embedded.process import Group, watch
 from streams.errors import Unavailable
@@ -23,8 +22,9 @@ from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.redis.client import reader
 from streams.replay import online_retail
+from streams.reporting.job import Learned, build_report, places
+from streams.reporting.summary import show
 from streams.settings import Settings, load_settings
-from streams.summary import show
 
 EXAMPLE = "12347"
 PRODUCT = "85123A"

@@ -15,7 +15,7 @@ from schemas.events import Event
 from streams.backtest import backtest, backtest_at
 from streams.quality_market import market_figures
 from streams.replay import bank_marketing, cdnow, online_retail, panel, starbucks, tweets
-from streams.report import with_ahead
+from streams.reporting.report import with_ahead
 
 LATE: Final = 500
 """Calls after which an answer is known, in `bank_marketing_late`."""

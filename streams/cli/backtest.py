@@ -12,7 +12,7 @@ import typer
 from schemas.events import Event, Purchase, Refund
 from streams.cli.app import app, existing, out, show_refused
 from streams.errors import Misconfigured
-from streams.report import with_ahead
+from streams.reporting.report import with_ahead
 from streams.settings import Settings, load_settings
 
 
@@ -34,7 +34,7 @@ def backtest(
     from streams.backtest import backtest as run
     from streams.backtest import backtest_at
     from streams.replay.files import events, in_time_order
-    from streams.summary import show
+    from streams.reporting.summary import show
     from streams.worker import make_shop
 
     refused: list[str] = []
@@ -57,7 +57,7 @@ def backtest(
     if report is not None:
         report.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     if html is not None:
-        from streams.page import page
+        from streams.reporting.page import page
 
         html.write_text(page(found, ", ".join(path.name for path in paths)), "utf-8")
     show(out, found)

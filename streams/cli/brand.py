@@ -17,7 +17,7 @@ def brand(name: str, json: Annotated[bool, typer.Option("--json", help="For a pr
     """
     from streams.redis.client import reader, redis_errors
     from streams.redis.keys import Keys
-    from streams.summary_market import show_brand
+    from streams.reporting.summary_market import show_brand
 
     settings = load_settings()
     keys = Keys(settings.prefix)

@@ -14,7 +14,7 @@ def customer(customer_id: str, json: Annotated[bool, typer.Option("--json", help
     """Show one customer's scores and why. Ends with 1 if the customer is not known."""
     from streams.redis.client import reader, redis_errors
     from streams.redis.keys import Keys
-    from streams.summary import show_customer
+    from streams.reporting.summary import show_customer
 
     settings = load_settings()
     with redis_errors(), reader(settings, text=True) as client:

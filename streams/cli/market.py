@@ -23,7 +23,7 @@ def market(
     import redis
 
     from streams.redis.keys import Keys
-    from streams.summary_market import show_market, show_product
+    from streams.reporting.summary_market import show_market, show_product
 
     settings = load_settings()
     keys = Keys(settings.prefix)

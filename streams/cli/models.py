@@ -54,8 +54,8 @@ def _standing(client: Any, settings: Settings, task: str) -> Standing:
 @models_app.command("list")
 def list_models(json: Json = False) -> None:
     """List tasks: the version that serves, its champion, what it was learned from, what can serve again."""
-    from streams.model_tables import show_list
     from streams.operator import retrained, standings
+    from streams.reporting.model_tables import show_list
 
     settings = load_settings()
     with _client(settings) as client:
@@ -73,7 +73,7 @@ def show(task: str, json: Json = False) -> None:
 
     Ends with 1 if there is no such task.
     """
-    from streams.model_tables import show_task
+    from streams.reporting.model_tables import show_task
 
     settings = load_settings()
     with _client(settings) as client:
@@ -97,8 +97,8 @@ def compare(
     With one name, it is compared with who serves. Figures are prequential: the score first, then the label. A
     version's are those up to the moment it was kept.
     """
-    from streams.model_tables import everybody, show_two
     from streams.operator import retrained as trained_anew
+    from streams.reporting.model_tables import everybody, show_two
 
     settings = load_settings()
     with _client(settings) as client:

@@ -133,7 +133,7 @@ def _deliver(events: Iterator[Event], to: Path | None, reached: Reached, report:
         return _deliver_alone(events, to, reached)
     if to is not None:
         raise Misconfigured("--report tells what workers made of it: nothing goes to them with --to")
-    from streams.replay_report import Measured
+    from streams.reporting.replay import Measured
 
     measured = Measured(load_settings())
     sent = _deliver_alone(events, to, reached)

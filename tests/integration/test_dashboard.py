@@ -25,11 +25,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.partition import partition_of
 from schemas.events import Converted, Customer, Feedback, Observation, Purchase, Refund, Sent
 from streams.demo import _metrics
-from streams.demo_report import Learned, places
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.metrics import Metrics
 from streams.replay import online_retail
+from streams.reporting.job import Learned, places
 from streams.settings import load_settings
 
 TOP = Path(__file__).parent.parent.parent

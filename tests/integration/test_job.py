@@ -17,12 +17,12 @@ from schemas.codec import encode
 from schemas.events import Purchase, Refund
 from schemas.state import decode_remembered
 from streams.backtest import backtest
-from streams.demo_report import places
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
 from streams.redis.keys import Keys
 from streams.redis.packing import Packing
 from streams.replay import online_retail
+from streams.reporting.job import places
 from streams.settings import load_settings
 from streams.worker import make_shop
 

@@ -17,7 +17,6 @@ from schemas.serving import decode_model
 from streams.cli import app
 from streams.cli.app import out
 from streams.demo import _metrics
-from streams.demo_report import Learned, places
 from streams.errors import Misconfigured
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
@@ -25,6 +24,7 @@ from streams.operator import new_id, pin, send_request
 from streams.redis.keys import Keys
 from streams.redis.models import ModelFeed
 from streams.replay.simulated import Simulation
+from streams.reporting.job import Learned, places
 from streams.settings import load_settings
 
 EVENTS = 2_500

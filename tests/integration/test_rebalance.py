@@ -19,9 +19,9 @@ import redis
 from models.partition import partition_of
 from schemas.codec import encode, key_of, topic_of
 from schemas.events import Line, Purchase
-from streams.demo_report import places
 from streams.kafka.topics import ensure_topics
 from streams.redis.keys import Keys
+from streams.reporting.job import places
 from streams.settings import load_settings
 
 PARTITIONS = 4

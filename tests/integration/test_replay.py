@@ -17,7 +17,7 @@ from streams.errors import Unavailable
 from streams.kafka import producer
 from streams.kafka.topics import ensure_topics
 from streams.replay.simulated import Simulation
-from streams.replay_report import Measured
+from streams.reporting.replay import Measured
 from streams.settings import load_settings
 
 COMMAND = Path(sys.executable).with_name("streamscore")

@@ -25,7 +25,7 @@ from schemas.codec import Poison, decode
 from schemas.events import Alternative, Feedback, Line, Observation, Purchase, Refund
 from streams.backtest import backtest
 from streams.metrics import Metrics
-from streams.summary_market import brands, markets, show_brand, show_market
+from streams.reporting.summary_market import brands, markets, show_brand, show_market
 
 SHOP = Shop(Policy(currency="GBP"), partitions=2)
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,9 +11,9 @@ import pytest
 from models.policy import Policy
 from models.shard import Shop
 from streams.backtest import backtest
-from streams.page import charts, page
-from streams.page.figures import verdict
 from streams.replay.simulated import Simulation
+from streams.reporting.page import charts, page
+from streams.reporting.page.figures import verdict
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

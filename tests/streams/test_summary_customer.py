@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from streams.summary import show_customer
+from streams.reporting.summary import show_customer
 
 FIELDS = {
     "orders": "7",

@@ -11,8 +11,8 @@ from models.policy import Policy
 from models.shard import Shop
 from schemas.events import Feedback, Line, Observation, Purchase
 from streams.backtest import backtest
-from streams.summary import show
-from streams.summary_market import show_brand, show_market, show_product
+from streams.reporting.summary import show
+from streams.reporting.summary_market import show_brand, show_market, show_product
 
 BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
 

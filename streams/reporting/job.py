@@ -13,7 +13,7 @@ from schemas.commit import PENDING, Place
 from streams.kafka.security import for_python
 from streams.redis.client import reader
 from streams.redis.keys import Keys
-from streams.report import put_together
+from streams.reporting.report import put_together
 from streams.settings import Settings
 
 

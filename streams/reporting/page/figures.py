@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from streams.page import charts
-from streams.summary import MEANING
+from streams.reporting.page import charts
+from streams.reporting.summary import MEANING
 
 METRICS: Final = {
     "auc": ("AUC", True), "auc_within": ("AUC within months", True), "pr_auc": ("PR AUC", True),

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.shard.score import from_scale
-from streams.summary_market import amount, brands, markets, number
+from streams.reporting.summary_market import amount, brands, markets, number
 
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
 MEANING = {

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.error import URLError
 
-from streams.demo_report import Learned, build_report, places
 from streams.errors import Unavailable
 from streams.redis.client import reader, redis_errors
+from streams.reporting.job import Learned, build_report, places
 from streams.settings import Settings
 
 PATIENCE: Final = 120.0
@@ -60,7 +60,7 @@ class Measured:
 
     def _metrics(self) -> str | None:
         """Where a worker of these settings tells its delays; None where none does."""
-        from streams.demo_report import quantiles
+        from streams.reporting.job import quantiles
 
         address = f"http://{self.settings.metrics_host}:{self.settings.metrics_port}/metrics"
         if not self.settings.metrics_port:

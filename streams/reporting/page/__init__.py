@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from streams.page import charts
-from streams.page.figures import brief, rows_of, task_of
+from streams.reporting.page import charts
+from streams.reporting.page.figures import brief, rows_of, task_of
 
 SERIES: Final = 12
 """Sales series shown, the largest first."""
@@ -22,7 +22,7 @@ def page(report: Mapping[str, Any], title: str) -> str:
     title
         What was read, in words.
     """
-    env = Environment(loader=PackageLoader("streams.page", ""), autoescape=True, undefined=StrictUndefined)
+    env = Environment(loader=PackageLoader("streams.reporting.page", ""), autoescape=True, undefined=StrictUndefined)
     env.filters["brief"] = brief
     env.trim_blocks = env.lstrip_blocks = True
     return env.get_template("report.html").render(

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from streams.embedded import services
-from streams.embedded.process import Group, watch
+from streams.embedded.process import watch
 from streams.errors import Unavailable
 from streams.kafka.producer import send
 from streams.kafka.topics import ensure_topics
@@ -33,8 +34,9 @@ PART = 4_000
 """Events sent before the learner is waited for."""
 
 
-def _start(group: Group, settings: Settings, only: str, log: Path) -> subprocess.Popen[bytes]:
-    """Start one worker process."""
+@contextmanager
+def worker(settings: Settings, only: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one worker process; it ends with this block, and with this process however that ends."""
     env = os.environ | {
         "STREAMSCORE_BROKER": settings.given("broker"),
         "STREAMSCORE_REDIS": settings.given("redis"),
@@ -49,7 +51,8 @@ def _start(group: Group, settings: Settings, only: str, log: Path) -> subprocess
         "STREAMSCORE_DATA": str(settings.data),
         "PYTHONHASHSEED": "0",
     }
-    return group.start([sys.executable, "-m", "streams", "worker", "--only", only], log, env)
+    with watch(None) as group:
+        yield group.start([sys.executable, "-m", "streams", "worker", "--only", only], log, env)
 
 
 def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, limit: int | None) -> None:
@@ -64,8 +67,10 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
         )  # fmt: skip
         ensure_topics(settings.kafka, settings.prefix, settings.partitions)
         logs = [data / "scoring.log", data / "learning.log"]
-        group = stack.enter_context(watch(data))
-        workers = [_start(group, settings, only, log) for only, log in zip(("scoring", "learning"), logs, strict=True)]
+        workers = [
+            stack.enter_context(worker(settings, only, log))
+            for only, log in zip(("scoring", "learning"), logs, strict=True)
+        ]
         account = online_retail.Account()
         seconds = _replay(err, settings, account, limit, workers, logs)
         found = build_report(settings, seconds, _metrics(logs[0]))

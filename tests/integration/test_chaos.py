@@ -97,6 +97,13 @@ def test_a_fault_at_a_step_changes_nothing(plan, calm, made, tmp_path, stack, po
     agree(judge(found, calm, made, policy, pinned=True))
 
 
+def test_a_worker_that_is_slow_to_take_its_shards_goes_on(calm, made, tmp_path, stack, policy):
+    slow = Plan("take", act="wait", seconds=12, once=str(tmp_path / "acted"))  # longer than a request to Kafka may take
+    found, job = run(stack, made, tmp_path, slow)
+    assert job.workers[0].starts == 1
+    agree(judge(found, calm, made, policy, pinned=True))
+
+
 def stop_in_the_middle(job):
     """Tell the worker to end while it is in the step of its plan, which takes longer than anybody waits."""
     job.run_until(job.acted, PATIENCE, "in the middle")

@@ -24,8 +24,8 @@ FULL, LOW = 4_000, 1_000
 LOOK: Final = 0.02
 """Seconds between looks for the end of a topic, which brings no record."""
 TICK: Final = 1.0
-FRESH, FRESHEST = 5.0, 1.0
-"""Seconds: an older word of the broker says nothing about now; nobody asks for a newer one than the second."""
+FRESH: Final = 5.0
+"""Seconds: an older word of the broker says nothing about now."""
 OUTBOX_RECORDS, OUTBOX_BYTES = 5_000, 16_000_000
 """While more than this waits for Kafka, nothing more is handled."""
 REPEAT_MOST: Final = 300.0
@@ -207,8 +207,7 @@ class Held:
 
     def quiet(self) -> tuple[bool, float | None]:
         """Whether all topics have been at their ends for a while, and where time has moved to meanwhile."""
-        # Newer than this shard's last word of being idle: the learner takes it for silent from then on.
-        fresh = time.time() - min(FRESH, max(self.settings.idle_after_seconds / 2, FRESHEST))
+        fresh = time.time() - FRESH
         if self.shard.waiting or not all(self.answered(topic, fresh) for topic in INPUT_TOPICS):
             return False, None
         now = time.monotonic()

@@ -24,8 +24,8 @@ FULL, LOW = 4_000, 1_000
 LOOK: Final = 0.02
 """Seconds between looks for the end of a topic, which brings no record."""
 TICK: Final = 1.0
-FRESH: Final = 5.0
-"""Seconds: an older word of the broker says nothing about now."""
+FRESH, FRESHEST = 5.0, 1.0
+"""Seconds: an older word of the broker says nothing about now; no newer one than the second is asked for."""
 OUTBOX_RECORDS, OUTBOX_BYTES = 5_000, 16_000_000
 """While more than this waits for Kafka, nothing more is handled."""
 REPEAT_MOST: Final = 300.0
@@ -92,6 +92,7 @@ class Held:
         self.tasks: list[asyncio.Task[None]] = []
         self.heard = self.told = self.said = time.monotonic()
         self.repeats = 0
+        self.idle = self.sure = False
         self.ticked = 0.0
         self.waiting_since: dict[str, float] = {}
 
@@ -209,18 +210,28 @@ class Held:
         """Whether all topics have been at their ends for a while, and where time has moved to meanwhile."""
         fresh = time.time() - FRESH
         if self.shard.waiting or not all(self.answered(topic, fresh) for topic in INPUT_TOPICS):
+            self.idle = False
             return False, None
         now = time.monotonic()
         tick = None
         if self.settings.clock == "wall" and now >= self.ticked + TICK:
             self.ticked, tick = now, time.time() - self.settings.lateness_seconds
-        return now >= self.heard + self.settings.idle_after_seconds, tick
+        # Newer than its own last word of being idle, or it says nothing: the learner takes it for silent since then.
+        newer = time.time() - min(FRESH, max(self.settings.idle_after_seconds / 2, FRESHEST))
+        self.sure = all(self.answered(topic, newer) for topic in INPUT_TOPICS)
+        quiet = now >= self.heard + self.settings.idle_after_seconds
+        self.idle = quiet and (self.sure or self.idle)
+        return self.idle, tick
 
     def _again(self, idle: bool, now: float) -> bool:
         """Whether it is time to say again that the shard is idle: the learner waits for whoever is silent."""
         if not idle:
             self.repeats = 0
-        return idle and now >= self.said + min(self.settings.idle_after_seconds * 2**self.repeats, REPEAT_MOST)
+        return (
+            idle
+            and self.sure
+            and now >= self.said + min(self.settings.idle_after_seconds * 2**self.repeats, REPEAT_MOST)
+        )
 
     def _now(self) -> float:
         if self.settings.clock == "wall":

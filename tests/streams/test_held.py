@@ -336,3 +336,30 @@ def test_a_silent_shard_says_so_again_less_and_less_often(make, monkeypatch):
         assert [after - before for before, after in itertools.pairwise(said)] == [1, 2, 4, 8, 16, 32]
 
     asyncio.run(test())
+
+
+def test_a_word_older_than_its_own_last_one_neither_begins_nor_ends_nor_repeats_silence(make, monkeypatch):
+    async def test():
+        held, consumer, ledger = await make(idle_after_seconds=2.0)
+        began, wall = time.monotonic(), time.time()
+
+        async def said(second, word):
+            """Whether the shard says something at a second, the broker's word being of another."""
+            clock = SimpleNamespace(
+                monotonic=lambda: began + second, time=lambda: wall + second, perf_counter=time.perf_counter
+            )
+            monkeypatch.setattr(module, "time", clock)
+            consumer.all_at_end(wall + word)
+            before = len(await ledger.outbox(0, 1_000))
+            await held._step(ServingSet(), lambda *_: None)
+            return len(await ledger.outbox(0, 1_000)) > before
+
+        receive(held, 0, 1)
+        assert await said(0, word=0)  # what it handled
+        assert not await said(10, word=7)  # three seconds old
+        assert await said(11, word=10.5)
+        assert not await said(14, word=11)
+        assert not await said(14.5, word=9.6)  # nor does it say that it is not silent any more
+        assert await said(15, word=14.5)
+
+    asyncio.run(test())

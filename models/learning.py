@@ -412,12 +412,13 @@ class Learning:
         report = league.report()
         report["changes"] = self._changes(league, report.get("changes", []))
         report["rolled_back_to"] = self.care.held.get(league.task)
+        own = self._compiled(league.task) if league.task in self.latest else None
         if league.task in self.latest:
-            model = self.care.serving(league.task) or self._compiled(league.task)
+            model = self.care.serving(league.task) or own
             segments = self.clusters.compiled("")
             report["importance_by_segment"] = by_segment(model, self.latest[league.task], segments, self.labels)
         if isinstance(league, LabelLeague):
-            return self._labels(league, report)
+            return self._labels(league, report, own)
         served = report.pop("served")
         name, fresh = self.champion(league.task), report["models"]
         others: dict[str, Any] = {}
@@ -445,15 +446,13 @@ class Learning:
         ]
         return sorted(own + amounts + by_hand, key=lambda change: change["examples"])
 
-    def _labels(self, league: LabelLeague, report: dict[str, Any]) -> dict[str, Any]:
+    def _labels(self, league: LabelLeague, report: dict[str, Any], own: ServingModel | None) -> dict[str, Any]:
         """In a backtest all were asked at the decision; live only who served, the others just before learning."""
         champion = league.champion_name
         if not self.asks and champion in report["models"]:
             report["models"][champion] |= report["served"]
         histories = self.draws.latest(LOOKED_AT)
-        report["importance"] = importance(
-            league.compiled(NAMES[league.task]), league.vocabulary, self.labels, histories
-        )
+        report["importance"] = importance(own, league.vocabulary, self.labels, histories)
         others = "at the decision" if self.asks else "just before learning"
         return report | {"judged": {champion: "at the decision", "others": others}}
 

@@ -54,9 +54,7 @@ class AtUsualPrices:
                 for standing, share, price in zip(choice.standings, shares, relative, strict=True)
             ]
             places = {name: place for place, name in enumerate(choice.names)}
-            weights = [
-                (share, OWN_WEIGHT * share, RECENT_WEIGHT * share, LATEST_WEIGHT * share) for share in choice.shares()
-            ]
+            weights = [(share, OWN_WEIGHT * share, RECENT_WEIGHT * share, LATEST_WEIGHT * share) for share in shares]
             known = self._known[category] = _Category(places, bases, weights)
         return known
 

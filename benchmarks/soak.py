@@ -76,7 +76,7 @@ def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str
             await_done(look, ended, asked.every, 60 * asked.minutes + 600)
             if looks[-1][0] >= asked.events:
                 with CaughtUp(client, settings) as caught_up:
-                    await_done(caught_up, ended, 1.0)
+                    await_done(lambda: caught_up() or time.monotonic() > deadline, ended, 1.0)
     events = [done for done, *_ in looks]
     report: dict[str, Any] = {"events": events[-1], "customers": asked.customers, "settled_from": SETTLED}
     report["backlog"], report["events_per_second"] = asked.backlog, rates(events, times)

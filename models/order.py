@@ -128,3 +128,12 @@ def _take(arrived: Arrived, place: Place, at: TopicPlace, policy: Policy) -> Ite
         place.time = at.shown if place.time is None else max(place.time, at.shown)
     at.limit_from = place.time
     return Item(at.shown, arrived, at.refused)
+
+
+def sales_time(place: Place, sold_to: float, *, idle: bool) -> float | None:
+    """Return up to when a shard has told its sales: another topic may be read further than `transactions`."""
+    at = place.topics.get("transactions")
+    if idle or place.time is None or sold_to >= place.time:
+        return place.time
+    shown = None if at is None else at.shown
+    return sold_to if shown is None else max(shown, sold_to)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -90,7 +91,10 @@ class Held:
         self.wake, self.sent = asyncio.Event(), asyncio.Event()
         self.put_out(left)
         self.tasks: list[asyncio.Task[None]] = []
-        self.heard = self.told = self.said = time.monotonic()
+        self.heard = self.told = self.said = self.marked = time.monotonic()
+        self.stood: float | None = None  # where the shard stood at the mark
+        self.sold = False  # since the mark
+        self.sold_to = -math.inf
         self.repeats = 0
         self.idle = self.sure = False
         self.ticked = 0.0
@@ -133,6 +137,7 @@ class Held:
         self.shard.receive(records)
         self.next[topic] = answer.after
         self.heard = time.monotonic()
+        self.sold = self.sold or topic == "transactions"
         if len(self.shard.inboxes[topic]) > FULL:
             self.full.add(topic)
             self.consumer.on_buffer_full(self.tp(topic))
@@ -196,7 +201,17 @@ class Held:
         if tell:
             self.told = now
         repeat = self._again(idle, now)
-        done = await self.shard.step(self.answered, models, self._now(), idle=idle, tick=tick, tell=tell, repeat=repeat)
+        self.look_for_sales(now)
+        done = await self.shard.step(
+            self.answered,
+            models,
+            self._now(),
+            idle=idle,
+            tick=tick,
+            tell=tell,
+            repeat=repeat,
+            sold_to=self.sold_to,
+        )
         if done is None:
             return False
         if "sales" in done.commit.examples:
@@ -232,6 +247,21 @@ class Held:
             and self.sure
             and now >= self.said + min(self.settings.idle_after_seconds * 2**self.repeats, REPEAT_MOST)
         )
+
+    def look_for_sales(self, now: float) -> None:
+        """Note up to when all sales have arrived, where `transactions` is silent while other topics move the time.
+
+        A record of another topic is no sign that the sales before it are here: they may still be on their way. They
+        have come where nothing of `transactions` has since, and by a word of the broker from the end of that while.
+        """
+        seconds = max(self.settings.idle_after_seconds, 2 * FRESHEST)
+        if now < self.marked + seconds:
+            return
+        newer = time.time() - seconds / 2
+        here = not self.sold and not self.shard.inboxes["transactions"] and self.answered("transactions", newer)
+        if here and self.stood is not None:
+            self.sold_to = max(self.sold_to, self.stood)
+        self.marked, self.stood, self.sold = now, self.shard.hold.place.time, False
 
     def _now(self) -> float:
         if self.settings.clock == "wall":

@@ -1,12 +1,13 @@
 """One shard at work: take in order, load, handle, commit. The same under Faust, in a backtest and in a test."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from models.order import Item, in_order
+from models.order import Item, in_order, sales_time
 from models.serving_set import ServingSet
 from models.shard import Chunk, Shop, handle
 from schemas.codec import INPUT_TOPICS
@@ -65,6 +66,7 @@ class Shard:
         tick: float | None = None,
         tell: bool = False,
         repeat: bool = False,
+        sold_to: float = math.inf,
     ) -> Done | None:
         """Handle the next chunk and commit it. None where there is nothing to do.
 
@@ -80,6 +82,8 @@ class Shard:
             It is time to tell the learner where the shard stands, if that has changed.
         repeat
             Tell the learner that the shard is idle although it knows: others may have moved on meanwhile.
+        sold_to
+            Up to here no more sales are on their way, in epoch seconds, whatever time `transactions` has shown.
 
         Raises
         ------
@@ -94,7 +98,7 @@ class Shard:
         self._look_for_flood(items)
         idle = idle and not items
         until = tick if not items and tick is not None and place.time is not None and tick > place.time else None
-        stands = place.time if until is None else until, idle
+        stands = sales_time(place, sold_to, idle=idle) if until is None else until, idle
         changed = self.told is None or idle != self.told[1]
         telling = changed if items else (idle and (changed or repeat)) or (tell and stands != self.told)
         if not items and not telling and until is None:
@@ -108,9 +112,11 @@ class Shard:
                 self.inboxes[item.arrived.topic].appendleft(item.arrived)
             place = _copy(before)
             items = list(in_order(self.inboxes, place, self.shop.policy, _yes, len(items), until))
-        done = await self._commit(items, place, loaded, models, now, until=until, idle=idle, tell=telling)
+        done = await self._commit(
+            items, place, loaded, models, now, until=until, idle=idle, tell=telling, sold_to=sold_to
+        )
         if "sales" in done.commit.examples:
-            self.told = done.commit.place.time, idle
+            self.told = sales_time(done.commit.place, sold_to, idle=idle), idle
         return done
 
     async def _commit(
@@ -124,10 +130,11 @@ class Shard:
         until: float | None,
         idle: bool,
         tell: bool,
+        sold_to: float,
     ) -> Done:
         began, n = self.hold.place.time, self.hold.partition
         while True:
-            chunk = Chunk(n, began, _copy(place), items, loaded.customers, until, idle, tell, loaded.spent)
+            chunk = Chunk(n, began, _copy(place), items, loaded.customers, until, idle, tell, sold_to, loaded.spent)
             commit = handle(chunk, self.shop, models, now)
             try:
                 entries = await self.ledger.commit(self.hold, commit)

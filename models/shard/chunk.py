@@ -1,5 +1,6 @@
 """What one call of the heart is about."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
@@ -43,6 +44,8 @@ class Chunk(Struct):
         The topics are at their ends, and have been for a while.
     tell
         Tell the learner where the shard stands, whatever else happens.
+    sold_to
+        Up to here no more sales are on their way, in epoch seconds, whatever time `transactions` itself has shown.
     spent
         Contacts so far, over all shards, by campaign that has a budget.
     """
@@ -55,4 +58,5 @@ class Chunk(Struct):
     until: float | None = None
     idle: bool = False
     tell: bool = False
+    sold_to: float = math.inf
     spent: Mapping[str, int] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from models.campaigns import decide as campaigns
 from models.customers.attributes import Pairs, offer_pairs
 from models.customers.features import NATURAL
 from models.customers.stage import outlooks
+from models.order import sales_time
 from models.policy import DAY
 from models.sales.calendar import date_of
 from models.serving_set import ServingSet
@@ -428,7 +429,8 @@ def _write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: _Decider, c
     if walked.sales or shard.tell or _another_day(shard.began, commit.place.time, shop):
         sold = [[series, day, amount] for (series, day), amount in sorted(walked.sales.items())]
         standing = {"partition": shard.partition, "partitions": shop.partitions}
-        examples["sales"] = [{"sold": sold, "time": commit.place.time, "idle": shard.idle, **standing}]
+        time = sales_time(commit.place, shard.sold_to, idle=shard.idle)
+        examples["sales"] = [{"sold": sold, "time": time, "idle": shard.idle, **standing}]
 
 
 def _another_day(before: float | None, after: float | None, shop: Shop) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -211,6 +212,33 @@ def test_a_broker_that_is_away_is_not_silence(run):
         assert held.quiet() == (False, None)
 
     run(test, idle_after_seconds=0.01, clock="wall")
+
+
+def test_sales_before_the_shards_time_are_here_where_none_has_come_for_a_while_by_a_newer_word(run):
+    async def test(held, consumer, ledger):
+        began, place = held.marked, held.shard.hold.place
+        place.time = 100.0
+        held.look_for_sales(began + 59)
+        assert held.stood is None
+        held.look_for_sales(began + 60)
+        assert (held.stood, held.sold_to) == (100.0, -math.inf)  # what is on its way now comes in the next minute
+        place.time = 200.0
+        held.look_for_sales(began + 120)
+        assert (held.stood, held.sold_to) == (200.0, 100.0)
+        place.time = 300.0
+        consumer.all_at_end(when=time.time() - 31)  # the broker said so in the first half of the while
+        held.look_for_sales(began + 180)
+        assert (held.stood, held.sold_to) == (300.0, 100.0)
+        consumer.all_at_end()
+        receive(held, 0, 1)
+        held.shard.inboxes["transactions"].clear()
+        held.look_for_sales(began + 240)
+        assert (held.stood, held.sold_to) == (300.0, 100.0)  # there were sales: the next may be of before
+        consumer.all_at_end()
+        held.look_for_sales(began + 300)
+        assert held.sold_to == 300.0
+
+    run(test)
 
 
 def test_what_leaves_waits_for_kafka_in_its_order_and_is_trimmed_when_it_is_there(run):

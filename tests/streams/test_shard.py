@@ -215,6 +215,26 @@ def test_the_learner_is_told_of_days_of_idleness_and_of_its_end():
     asyncio.run(test())
 
 
+def test_another_topic_that_is_ahead_of_transactions_does_not_say_that_days_are_over():
+    async def test():
+        shard = await shard_of(MemoryLedger(), Shop(Policy()))
+        shard.receive([arrived(0, purchase(0))])
+        at = START.timestamp()
+        assert stands(await step(shard, sold_to=at - 900)) == [(at, False)]
+        tomorrow = Customer(event_id="h", customer_id="a", occurred_at=START + timedelta(days=1))
+        shard.receive([arrived(0, tomorrow)])
+        assert stands(await step(shard, sold_to=at - 900)) == [(at, False)]
+        assert shard.hold.place.time == at + DAY
+        assert await step(shard, sold_to=at - 900, tell=True) is None  # it knows
+        assert stands(await step(shard, sold_to=at + 600, tell=True)) == [(at + 600, False)]
+        assert stands(await step(shard, sold_to=at + 2 * DAY, tell=True)) == [(at + DAY, False)]
+        shard.receive([arrived(1, purchase(1, minutes=5))])
+        assert stands(await step(shard, sold_to=at + 600)) == [(at + 600, False)]
+        assert stands(await step(shard, sold_to=at + 600, idle=True)) == [(at + DAY, True)]
+
+    asyncio.run(test())
+
+
 def test_a_new_holder_tells_at_once_that_the_shard_is_not_idle_any_more():
     async def test():
         ledger = MemoryLedger()

@@ -47,8 +47,12 @@ def slope(events: list[int], memory: list[int]) -> float:
 
 def rates(events: list[int], times: list[float], parts: int = 10) -> list[int]:
     """Events a second in each of so many equal parts of the events."""
-    bounds = np.interp(np.linspace(events[0], events[-1], parts + 1), events, times)
-    return [round((events[-1] - events[0]) / parts / took) for took in np.diff(bounds)]
+    return [round((events[-1] - events[0]) / parts / took) for took in took_by_part(events, times, parts)]
+
+
+def took_by_part(events: list[int], times: list[float], parts: int = 10) -> list[float]:
+    """Seconds that each of so many equal parts of the events took."""
+    return np.diff(np.interp(np.linspace(events[0], events[-1], parts + 1), events, times)).tolist()  # type: ignore[no-any-return]
 
 
 def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -62,6 +66,7 @@ def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str
     deadline = time.monotonic() + 60 * asked.minutes
     looks: list[tuple[int, int, int]] = []
     times: list[float] = []
+    used: list[float] = []
     with connect(settings) as client, workers(settings) as (processes, ended):
         if not asked.backlog:
             sending.start()
@@ -70,6 +75,7 @@ def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str
             done = handled(client, settings)
             looks.append((done, *(process.memory_info().rss for process in processes)))
             times.append(time.monotonic())
+            used.append(sum(processes[0].cpu_times()[:2]))
             return done >= asked.events or time.monotonic() > deadline
 
         with console.status("Soaking ..."):
@@ -80,6 +86,8 @@ def soak(settings: Any, asked: argparse.Namespace, console: Console) -> dict[str
     events = [done for done, *_ in looks]
     report: dict[str, Any] = {"events": events[-1], "customers": asked.customers, "settled_from": SETTLED}
     report["backlog"], report["events_per_second"] = asked.backlog, rates(events, times)
+    each = (events[-1] - events[0]) / 10
+    report["scoring_cpu_us_per_event"] = [round(1e6 * seconds / each) for seconds in took_by_part(events, used)]
     for column, only in enumerate(("scoring", "learning"), start=1):
         memory = [look[column] for look in looks]
         curve = {str(done): round(rss / MIB, 1) for done, rss in _spread(list(zip(events, memory, strict=True)))}
@@ -101,6 +109,7 @@ def show(report: dict[str, Any]) -> None:
     out = Console()
     out.print(table)
     out.print("events/s, by tenths:", *(f"{rate:,}" for rate in report["events_per_second"]))
+    out.print("scoring CPU µs an event:", *(str(cpu) for cpu in report["scoring_cpu_us_per_event"]))
     for only in ("scoring", "learning"):
         out.print(f"{only}: {report[only]['bytes_per_million_events']:,} bytes more a million events")
 

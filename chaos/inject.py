@@ -25,7 +25,7 @@ STEPS: dict[str, str] = {
     "load": "streams.redis.ledger:RedisLedger.load",
     "commit": "streams.redis.ledger:RedisLedger.commit",
     "outbox": "streams.redis.ledger:RedisLedger.outbox",
-    "relay": "streams.kafka.producer:Relay.send",
+    "relay": "streams.kafka.relay:RelayThread.send",
     "trim": "streams.redis.ledger:RedisLedger.trim",
     "flush": "streams.redis.ledger:RedisLedger.flush",
     "learner take": "streams.learning:LearningAgent._take",

@@ -108,7 +108,7 @@ def relay_before_commit() -> None:
 
         return commit
 
-    wrap("streams.kafka.producer:Relay.start", remember)
+    wrap("streams.kafka.relay:RelayThread.start", remember)
     wrap("streams.redis.ledger:RedisLedger.commit", around)
 
 

@@ -17,7 +17,7 @@ from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.guarded import guarded
 from streams.held import Held, back_off
 from streams.kafka.logs import Logs
-from streams.kafka.producer import Relay
+from streams.kafka.relay import RelayThread
 from streams.kafka.transport import ChunkedApp, make_app
 from streams.metrics import Metrics
 from streams.redis.ledger import RedisLedger
@@ -61,7 +61,7 @@ class Scoring:
         broker = settings.kafka
         name = f"{settings.prefix}streamscore-scoring"
         self.app: ChunkedApp = make_app(name, broker, str(settings.data / "faust-scoring"), self.given, self.assigned)
-        self.relay, self.logs = Relay(broker, settings.prefix), Logs(broker)
+        self.relay, self.logs = RelayThread(broker, settings.prefix), Logs(broker)
         topics = [settings.prefix + topic for topic in INPUT_TOPICS]
         source = self.app.topic(*topics, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
         self.app.agent(source, name="scoring")(self._receive)

@@ -1,13 +1,15 @@
 """The relay: what must stay in order does, and what Kafka refuses for its size still says where it lies."""
 
 import asyncio
+import time
 
 import aiokafka.errors
 import pytest
 
 from schemas.commit import Outgoing
 from streams.errors import Misconfigured, Unavailable
-from streams.kafka.producer import Relay
+from streams.kafka import relay as module
+from streams.kafka.relay import Relay, RelayThread
 from streams.ledger import Entry
 
 
@@ -112,3 +114,63 @@ def test_anything_else_that_is_too_large_is_an_error():
             await relay().send(0, [entry(5, 0, "triggers", b"k", b"x" * 20_000)])
 
     asyncio.run(test())
+
+
+# On its own thread.
+
+
+@pytest.fixture
+def threaded(monkeypatch):
+    made = relay()
+    monkeypatch.setattr(module, "Relay", lambda _broker, _prefix: made)
+
+    async def nothing(_self):
+        pass
+
+    monkeypatch.setattr(Relay, "start", nothing)
+    monkeypatch.setattr(Relay, "stop", nothing)
+    return made, RelayThread("none:1", "")
+
+
+def test_it_sends_while_the_shards_loop_is_busy(threaded):
+    made, thread = threaded
+
+    async def test():
+        await thread.start()
+        task = asyncio.create_task(thread.send(0, [entry(5, 0, "triggers", b"a", b"t0")]))
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - as a chunk that is handled
+        assert values(made) == [b"t0"]
+        await acknowledge(made, thread)
+        await asyncio.wait_for(task, 5)
+        await thread.stop()
+        assert not thread._thread.is_alive()
+
+    asyncio.run(test())
+
+
+def test_what_fails_on_the_thread_fails_here_and_what_is_cancelled_here_ends_there(threaded):
+    made, thread = threaded
+
+    async def test():
+        await thread.start()
+        made.producer.failing = {b"bad"}
+        with pytest.raises(Unavailable):
+            await thread.send(0, [entry(5, 0, "triggers", b"a", b"bad")])
+        task = asyncio.create_task(
+            thread.send(0, [entry(6, 0, "triggers", b"a", b"t0"), entry(7, 0, "triggers", b"a", b"t1")])
+        )
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await acknowledge(made, thread)
+        await asyncio.sleep(0.2)
+        assert values(made) == [b"bad", b"t0"]  # the next commit's never went
+        await thread.stop()
+
+    asyncio.run(test())
+
+
+async def acknowledge(made, thread):
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made.producer.acknowledge(), thread._loop))

@@ -1,0 +1,142 @@
+"""What carries the outbox to Kafka."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from itertools import groupby
+from threading import Thread
+from typing import Any, Final
+
+import aiokafka
+import aiokafka.errors
+import msgspec
+
+from models.partition import partition_of
+from streams.errors import Misconfigured, Unavailable
+from streams.kafka.security import for_python
+from streams.ledger import Entry
+
+BATCH: Final = 1_000_000
+"""Bytes that go to a partition at once, as one batch is on its way; topics take a little more unless told otherwise.
+
+At aiokafka's 16 KB 400 dead letters/s left; at 256 KB, a record of examples, those of four shards took turns.
+"""
+REQUEST_MS: Final = 10_000
+"""Without an answer for so long what was sent is sent again, on a new connection; the broker knows it by its number."""
+
+
+class Relay:
+    """Carries the outbox to Kafka: in order, acknowledged by all replicas."""
+
+    def __init__(self, broker: str, prefix: str) -> None:
+        self.prefix = prefix
+        self.producer = aiokafka.AIOKafkaProducer(
+            **for_python(broker),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=2_100_000,
+            max_batch_size=BATCH,
+            request_timeout_ms=REQUEST_MS,
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises `Unavailable`."""
+        try:
+            await self.producer.start()
+        except aiokafka.errors.KafkaError as error:
+            raise Unavailable(f"kafka: {error}") from error
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self.producer.stop()
+
+    async def send(self, partition: int, entries: Sequence[Entry]) -> None:
+        """Send entries of one shard, oldest first; return when all are acknowledged. Raises `Unavailable`.
+
+        The next commit's go when this one's are acknowledged. Within one, those of one topic and key go one by one:
+        a failed record must not be overtaken by its next, for the learner takes the later one as the last.
+        """
+        for _, commit in groupby(entries, key=lambda entry: entry.head):
+            lines: dict[tuple[str, bytes | None], list[Entry]] = {}
+            for entry in commit:
+                lines.setdefault(_line(entry), []).append(entry)
+            await asyncio.gather(*(self._send_one_by_one(partition, line) for line in lines.values()))
+
+    async def _send_one_by_one(self, partition: int, entries: Sequence[Entry]) -> None:
+        try:
+            for entry in entries:
+                await self._send_whole_or_bodiless(partition, entry)
+        except aiokafka.errors.KafkaError as error:
+            raise Unavailable(f"kafka: {error!r}") from error
+
+    async def _send_whole_or_bodiless(self, partition: int, entry: Entry) -> None:
+        try:
+            await (await self._send(partition, entry))
+        except aiokafka.errors.MessageSizeTooLargeError:
+            if entry.record.topic != "dead-letters":
+                raise Misconfigured(
+                    f"topic {self.prefix}{entry.record.topic} refuses {len(entry.record.value or b'')} bytes: "
+                    "raise its max.message.bytes"
+                ) from None
+            bodiless = msgspec.structs.replace(entry.record, value=None)  # its headers say where the record lies
+            await (await self._send(partition, msgspec.structs.replace(entry, record=bodiless)))
+
+    async def _send(self, partition: int, entry: Entry) -> Any:
+        record = entry.record
+        headers = [
+            *record.headers,
+            ("shard", str(partition).encode()),
+            ("head", str(entry.head).encode()),
+            ("part", str(entry.part).encode()),
+            ("follows", str(entry.follows).encode()),
+        ]
+        topic = self.prefix + record.topic
+        numbers = await self.producer.partitions_for(topic)
+        to = partition_of(record.key, len(numbers)) if record.key is not None else None
+        return await self.producer.send(topic, record.value, record.key, partition=to, headers=headers)
+
+
+def _line(entry: Entry) -> tuple[str, bytes | None]:
+    """What must stay in order: the examples of a task. Others are known by what they say of themselves."""
+    record = entry.record
+    return (record.topic, record.key) if record.topic == "examples" else (record.topic, entry.name.encode())
+
+
+class RelayThread:
+    """A `Relay` on a thread and a loop of its own.
+
+    The loop that shards are handled on turns a few times a second while there is much to do, and each answer of Kafka
+    takes several turns: what leaves would fall behind what comes in.
+    """
+
+    def __init__(self, broker: str, prefix: str) -> None:
+        self.broker, self.prefix = broker, prefix
+        self._relay: Relay | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="relay", daemon=True)
+
+    async def start(self) -> None:
+        """Connect. Raises `Unavailable`."""
+        self._thread.start()
+        await self._on_thread(self._connect())
+
+    async def _connect(self) -> None:
+        self._relay = Relay(self.broker, self.prefix)
+        await self._relay.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if not self._thread.is_alive():
+            return
+        if self._relay is not None:
+            await self._on_thread(self._relay.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+
+    async def send(self, partition: int, entries: Sequence[Entry]) -> None:
+        """As `Relay.send`; cancelled here, it is cancelled there."""
+        assert self._relay is not None  # noqa: S101 - started
+        await self._on_thread(self._relay.send(partition, entries))
+
+    async def _on_thread(self, work: Coroutine[Any, Any, None]) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))

@@ -181,6 +181,55 @@ def test_an_operators_day(job):  # noqa: PLR0915 - one day, in its order
     assert job.version() != goal
 
 
+def test_a_budget_is_changed_once_and_outlives_the_worker(job):
+    """By a record of `examples`, from its place on: told by the report, by metrics and in the log."""
+    before = report_of(job)
+    usual, shares = before["budget"], before["shares"]
+    place = self_place(job)
+    assert job.models("budget", "churn", "500", "--dry-run", "--json")["outcome"] == "dry run"
+    assert (report_of(job)["budget"], self_place(job)) == (usual, place)
+    assert "has no budget" in job.models("budget", "value", "500", code=1)
+    job.models("budget", "churn", "0", code=2)
+
+    told = job.models("budget", "churn", "500", "--why", "a small machine", "--json")
+    assert told["outcome"] == "done"
+    after = report_of(job)
+    assert after["budget"]["microseconds"] == 500.0
+    assert 0.0 < after["budget"]["spent"] <= 500.0 < usual["spent"]
+    assert set(after["budget"]["benched"]) > set(usual["benched"])
+    assert "boosted" not in shares  # sees all, as the dearest of those that may serve
+    assert 0.0 < after["shares"]["boosted"] < 1.0  # it may serve: it sees a share, and is never benched
+    assert after["changes"][-1]["what"] == "budget"
+    assert after["changes"][-1]["reason"] == f"asked for by operator ({told['request']['id']}): a small machine"
+    assert after["champion"] == before["champion"]
+    scraped = scrape(job)
+    assert scraped['streamscore_learning_microseconds{of="budget",task="churn"}'] == 500.0
+    assert scraped['streamscore_learning_microseconds{of="spent",task="churn"}'] == after["budget"]["spent"]
+    for name, share in after["shares"].items():
+        assert scraped[f'streamscore_model_share{{model="{name}",task="churn"}}'] == share
+
+    job.stop()  # killed: it knows the budget, and has done the request once
+    job.start()
+    job.wait(lambda: "metrics on" in job.log.read_text())
+    feed_more(job)
+    again = report_of(job)
+    assert (again["budget"], again["shares"]) == (after["budget"], after["shares"])
+    assert [change["what"] for change in again["changes"]].count("budget") == 1
+    assert job.models("budget", "churn", f"{usual['microseconds']:g}", "--json")["outcome"] == "done"
+    assert report_of(job)["shares"] == shares
+
+
+def report_of(job):
+    return job.models("show", "churn", "--json")["report"]
+
+
+def scrape(job):
+    """Samples of the worker's metrics page, by name and labels."""
+    page = urllib.request.urlopen(_metrics(job.log), timeout=5).read().decode()  # noqa: S310 - our own worker
+    lines = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
 def self_place(job):
     return job.client.hget(job.keys.learner(0), "log")
 

@@ -27,6 +27,8 @@ REQUEST_MS = 10_000
 """A request without an answer for so long was sent on a dead connection: who hears nothing from its broker has lost its
 session by then. Faust waits for 90."""
 CONFIRM_SECONDS = 5.0
+SEEK_SECONDS = 20.0
+"""Faust stands still for good where seeking takes longer than its own 90."""
 ALL_PAUSED = 0.005
 """Seconds to the next look when every partition is paused. Faust sleeps a whole one."""
 Assigned = Callable[[set[TP]], Awaitable[None]]
@@ -179,6 +181,7 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._read_offset = _Nothing()
         self.answers: dict[TP, Answer] = {}
+        self._seeking: asyncio.Task[None] | None = None
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -192,8 +195,20 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         await self._thread.call_thread(self._thread.seek_and_count, TP(partition.topic, partition.partition), offset)
 
     async def perform_seek(self) -> None:
-        """On every assignment: the place in Redis is the truth, not what was committed to Kafka."""
-        await self.app.assigned(set(self.assignment()))
+        """On every assignment: the place in Redis is the truth, not what was committed to Kafka.
+
+        What takes long goes on while Faust reads: nothing is taken of a shard that has not sought.
+        """
+        if self._seeking is not None:
+            self._seeking.cancel()  # it was about an assignment that is over
+        self._seeking = asyncio.create_task(self.app.assigned(set(self.assignment())))
+        try:
+            done, _ = await asyncio.wait({self._seeking}, timeout=SEEK_SECONDS)
+        except asyncio.CancelledError:
+            self._seeking.cancel()
+            raise
+        for task in done:
+            task.result()
 
     def seeks(self, tp: TP) -> int:
         """How often was sought in a partition."""

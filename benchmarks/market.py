@@ -25,13 +25,11 @@ from stage import make_settings
 
 import streams.shard
 from models.customers.advance import local_day
-from models.receipt import Receipt
 from models.serving_set import ServingSet
 from models.shard import Shop, handle
-from models.shard.walk import _Walker
+from models.shard.walk import Sold, _Walker
 from schemas.commit import Arrived, Commit
 from schemas.events import Event
-from schemas.state import CustomerState
 from streams.admit import admit
 from streams.memory.ledger import MemoryLedger
 from streams.redis.packing import Packing
@@ -43,18 +41,16 @@ BLOCK = 5
 """Chunks of each shard that make one ratio of those whose spread is shown."""
 
 
-def _sell_only(
-    self: _Walker, event: Event, receipt: Receipt | None, _at: float, _state: CustomerState | None
-) -> list[Any]:
-    if receipt is not None:
-        self._sell(receipt, local_day(event, self.policy))
-    return []
+def _sell_only(self: _Walker) -> None:
+    for one in self.heard:
+        if isinstance(one, Sold):
+            self._sell(one.receipt, local_day(one.receipt.event, self.policy))
 
 
 @contextmanager
 def without() -> Iterator[None]:
     """Nothing is done for market and brands."""
-    with patch.object(_Walker, "_tell", _sell_only):
+    with patch.object(_Walker, "_tell_market", _sell_only):
         yield
 
 

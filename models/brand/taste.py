@@ -94,16 +94,16 @@ def _of_category(category: str, lines: list[tuple[Line, int]]) -> Bought:
 def _merged(lines: list[tuple[Line, int]]) -> tuple[str, list[tuple[str, str, float, int]]]:
     """The brand with most units, and lines by brand and product."""
     units: dict[str, float] = {}
-    merged: dict[tuple[str, str], tuple[float, int]] = {}
+    merged: dict[tuple[str, str], tuple[str, str, float, int]] = {}
     for line, amount_e4 in lines:
-        brand, quantity = _name(line.brand), line.quantity
+        brand, product, quantity = _name(line.brand), line.product_id[:MAX_TEXT], line.quantity
         units[brand] = units.get(brand, 0.0) + quantity
-        key = (brand, line.product_id[:MAX_TEXT])
-        if key not in merged and len(merged) >= MAX_PRODUCTS:
-            key = (brand, "")
-        before = merged.get(key)
-        merged[key] = (0.0 + quantity, amount_e4) if before is None else (before[0] + quantity, before[1] + amount_e4)
-    return min(units, key=lambda name: (-units[name], name)), [(*key, *sums) for key, sums in merged.items()]
+        if (brand, product) not in merged and len(merged) >= MAX_PRODUCTS:
+            product = ""
+        _, _, quantity_before, before_e4 = merged.get((brand, product), (brand, product, 0.0, 0))
+        merged[brand, product] = (brand, product, quantity_before + quantity, before_e4 + amount_e4)
+    most = min(units, key=lambda name: (-units[name], name)) if len(units) > 1 else brand
+    return most, list(merged.values())
 
 
 def _name(brand: str | None) -> str:
@@ -146,11 +146,15 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
             others = [name for name in tastes if name != one.category]
             del tastes[min(others, key=lambda name: (tastes[name].bought, name))]
     taste.bought += 1
+    counts = taste.counts
     brands = (one.brand,) if len(one.lines) == 1 else tuple(dict.fromkeys([line[0] for line in one.lines]))
     taste.held = held(taste) + len(brands)
     for brand in brands:
-        _count(taste, brand, keep=one.brand)
-    taste.recent = (taste.recent + bytes((list(taste.counts).index(one.brand),)))[-RECENT:]
+        before = counts[brand] if brand in counts else _recall(taste, brand) if taste.gone else 0
+        counts[brand] = before + 1
+        if len(counts) > MAX_BRANDS:
+            _make_room(taste, {brand, one.brand})
+    taste.recent = (taste.recent + bytes((list(counts).index(one.brand),)))[-RECENT:]
     taste.price_e4 = round(one.amount_e4 / one.units)
     taste.promoted = one.promoted
     relative = relative_price(one.offers, one.brand) if one.offers else None
@@ -160,12 +164,10 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
         taste.deals += taste.promoted
 
 
-def _count(taste: Taste, brand: str, keep: str) -> None:
+def _make_room(taste: Taste, stay: set[str]) -> None:
+    """The brand least counted loses its name."""
     counts = taste.counts
-    counts[brand] = (counts[brand] if brand in counts else _recall(taste, brand)) + 1
-    if len(counts) <= MAX_BRANDS:
-        return
-    others = [name for name in counts if name not in (brand, keep)]
+    others = [name for name in counts if name not in stay]
     gone = min(others, key=lambda name: (counts[name], name))
     place = list(counts).index(gone)
     kept = taste.gone.removeprefix(LOST) + mark(gone) + bytes((min(counts.pop(gone), 255),))
@@ -187,7 +189,7 @@ def marks(taste: Taste) -> dict[bytes, int]:
 
 def _recall(taste: Taste, brand: str) -> int:
     """Take a brand out of those without a name. Returns how often it was bought, as far as is known."""
-    known = marks(taste) if taste.gone else {}
+    known = marks(taste)
     found = known.pop(mark(brand), 0)
     if found:
         lost = LOST if taste.gone.startswith(LOST) else b""
@@ -204,7 +206,7 @@ def bought_before(taste: Taste, brand: str) -> int | None:
 
 def held(taste: Taste) -> int:
     """How many purchases by brand a customer has made in the category, one of two brands counted twice."""
-    return max(taste.held, sum(taste.counts.values()))  # a state of before has the counts alone
+    return taste.held or sum(taste.counts.values())  # a state of before has the counts alone
 
 
 class Told(Struct, array_like=True):
@@ -244,14 +246,17 @@ def tell(receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int)
         Days since 1970-01-01 in the shop's timezone.
     """
     sign, currency = receipt.sign, receipt.event.currency
+    if sign < 0:
+        tastes = None
     rows: list[dict[str, list[Any]]] = []
     for one in bought(receipt):
-        row: list[Any] = [at, day, sign, one.category, one.brand, currency, one.lines]
-        if tastes is not None and sign > 0:
-            row += (_known(tastes.get(one.category)), one.offers, not tastes, "")
-            remember(tastes, one)
+        row: list[Any]
+        if tastes is None:
+            row = [at, day, sign, one.category, one.brand, currency, one.lines, None, None, False, ""]
         else:
-            row += (None, None, False, "")
+            known, is_new = _known(tastes.get(one.category)), not tastes
+            row = [at, day, sign, one.category, one.brand, currency, one.lines, known, one.offers, is_new, ""]
+            remember(tastes, one)
         rows.append({"told": row})
     return rows
 

@@ -8,16 +8,18 @@ from models.policy import Policy
 from models.receipt import Receipt
 from models.sales.calendar import day_of
 from schemas.events import Observation
-from schemas.state import CustomerState
+from schemas.state import Attribute, CustomerState
 
 
-def tell(receipt: Receipt, state: CustomerState | None, policy: Policy) -> dict[str, Any]:
+def tell(receipt: Receipt, state: CustomerState | None, policy: Policy, country: Attribute = None) -> dict[str, Any]:
     """Row for the learner. A customer's months are changed in place.
 
     Parameters
     ----------
     state
         Of the customer; None where nobody is named.
+    country
+        The customer's, as it was known at the sale.
 
     Returns
     -------
@@ -44,12 +46,9 @@ def tell(receipt: Receipt, state: CustomerState | None, policy: Policy) -> dict[
         "channel": event.channel[:MAX_TEXT],
         "lines": lines,
     }
-    if state is None:
-        return row
-    country = state.attributes.get("country")
     if country is not None:
         row["country"] = str(country)[:MAX_TEXT]
-    if receipt.sign > 0 and is_main and receipt.total_e4 > 0:
+    if state is not None and is_main and receipt.sign > 0 and receipt.total_e4 > 0:
         state.months, changes = bought(state.months, month)
         if active(state.months, month):
             row["kind"] = kind_of(state.months, month)

@@ -29,7 +29,7 @@ from models.receipt import Receipt, read
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
 from schemas.events import TYPE_OF, CustomerEvent, Event, Feedback, Forgotten, Observation, Sale
-from schemas.state import CustomerState, Relation, Remembered
+from schemas.state import Attribute, CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
 MAX_SAID: Final = 2_000
@@ -54,6 +54,16 @@ class Step(Struct):
     unsubscribed: frozenset[str] = frozenset()
     ended: int = 0
     choices: list[dict[str, list[Any]]] | None = None
+
+
+class Sold(Struct):
+    """A sale that counts, with its customer's state and step; None where nobody is named."""
+
+    receipt: Receipt
+    at: float
+    state: CustomerState | None = None
+    step: Step | None = None
+    country: Attribute = None
 
 
 class Walk(Struct):
@@ -82,6 +92,7 @@ class _Walker:
         self.time = chunk.began if chunk.began is not None else float("-inf")
         self.walk = Walk()
         self.heap: list[tuple[float, str, str]] = []
+        self.heard: list[Sold | Observation] = []
         self.pairs: dict[str, Pairs] = {}  # of whose attributes have not changed since
         self.end = max(at for at in (self.time, chunk.place.time, chunk.until) if at is not None)
         self.asked = frozenset(kind for campaign in shop.campaigns for kind in campaign.spec.when)
@@ -104,6 +115,7 @@ class _Walker:
         if self.chunk.until is not None:
             self.time = max(self.time, self.chunk.until)
             self._fire(self.time)
+        self._tell_market()
         return self.walk
 
     # Timers.
@@ -220,15 +232,15 @@ class _Walker:
                 state.silence_step += 1
                 silent = silence_at(state) or self.time + DAY
             self._push(silent, customer, "silence")
-        choices = self._tell(event, receipt, at, state)
         kind = TYPE_OF[type(event)]
         if late:
             self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
         else:
             self._moment(customer, remembered, at, self.time, kind, event.event_id, event)
-        if choices:
-            self.walk.steps[-1].choices = choices
-            self.walk.tasted[customer] = None
+        if receipt is not None:
+            self.heard.append(Sold(receipt, at, state, self.walk.steps[-1], state.attributes.get("country")))
+        else:
+            self._tell(event, at)
 
     def _push(self, due: float, customer: str, kind: str) -> None:
         if due <= self.end:  # what lies beyond is the ledger's
@@ -239,29 +251,41 @@ class _Walker:
         if is_repeat(known.get(topic, b""), own):
             return "duplicate"
         known[topic] = with_id(known.get(topic, b""), own, ANONYMOUS_IDS)
-        self._tell(event, read(event) if isinstance(event, Sale) else None, at, None)
+        if isinstance(event, Sale):
+            self.heard.append(Sold(read(event), at))
+        else:
+            self._tell(event, at)
         return "anonymous"
 
-    def _tell(
-        self, event: Event, receipt: Receipt | None, at: float, state: CustomerState | None
-    ) -> list[dict[str, list[Any]]]:
-        """Note what counts whoever it was; return what it says of brands."""
-        choices: list[dict[str, list[Any]]] = []
-        if receipt is not None:
-            told = tell_market(receipt, state, self.policy)
-            self.walk.market.append(told)
-            self._sell(receipt, told["day"])
-            if receipt.is_branded:
-                choices = tell(receipt, None if state is None else state.brands, at, told["day"])
-                self.walk.choices += choices
-        elif isinstance(event, Observation):
-            self.walk.market.append(observed(event, self.policy))
+    def _tell(self, event: Event, at: float) -> None:
+        """Note what is said, or seen of the market, whoever it was."""
+        if isinstance(event, Observation):
+            self.heard.append(event)
         elif isinstance(event, Feedback):
             text = None if event.text is None else event.text[:MAX_SAID]
             said = {"at": at, "day": local_day(event, self.policy), "brand": event.brand[:MAX_TEXT]}
             category = None if event.category is None else event.category[:MAX_TEXT]
             self.walk.sayings.append(said | {"category": category, "rating": event.rating, "text": text})
-        return choices
+
+    def _tell_market(self) -> None:
+        """Note what sales say, in loops of their own: between other steps each would take twice as long."""
+        walk = self.walk
+        branded: list[tuple[Sold, int]] = []
+        for one in self.heard:
+            if isinstance(one, Observation):
+                walk.market.append(observed(one, self.policy))
+                continue
+            told = tell_market(one.receipt, one.state, self.policy, one.country)
+            walk.market.append(told)
+            self._sell(one.receipt, told["day"])
+            if one.receipt.is_branded:
+                branded.append((one, told["day"]))
+        for one, day in branded:
+            choices = tell(one.receipt, None if one.state is None else one.state.brands, one.at, day)
+            walk.choices += choices
+            if one.step is not None:
+                one.step.choices = choices
+                walk.tasted[one.step.customer] = None
 
     def _sell(self, receipt: Receipt, day: int) -> None:
         sales, sign, currency = self.walk.sales, receipt.sign, receipt.event.currency

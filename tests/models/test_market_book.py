@@ -33,7 +33,7 @@ def retail():
             continue
         sign = 1 if isinstance(event, Purchase) else -1
         state = states.get(event.customer_id)
-        rows.append(tell(read(event), state, POLICY))
+        rows.append(tell(read(event), state, POLICY, state.attributes["country"] if state else None))
         country = state.attributes["country"] if state else None
         table += [
             (event.event_id, event.occurred_at, sign, country, line.product_id, line.category, line.quantity, line.unit_price)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from models.league.binary import COLD, Binary
 from models.league.columns import CLIP
 from models.league.contract import Features
-from models.league.kalman import Kalman, log_odds
+from models.league.kalman import DOUBTED, Kalman, log_odds
 from models.serving import sigmoid
 from schemas.serving import LinearModel
 
@@ -34,6 +34,10 @@ class Dynamic(Binary):
 
     def _forget(self, place: int) -> None:
         self.filter.forget(place)
+
+    def drifted(self) -> None:
+        """Be less sure of every weight."""
+        self.filter.doubt(DOUBTED)
 
     def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
         """Freeze the weights into plain numbers."""

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 EVERY: Final = 16
 """Examples between steps of the weights' wandering."""
+DOUBTED: Final = 10.0
+"""After an alarm variances are so many times as large."""
 LEAST: Final = 0.01
 """A label never says less than this: p (1 - p) of a sure score."""
 
@@ -84,6 +86,18 @@ class Kalman:
         if at < self.size:
             self.cov[at, :] = self.cov[:, at] = 0.0
             self.weights[at], self.cov[at, at] = self.prior, self.spread**2
+
+    def doubt(self, times: float) -> None:
+        """Be less sure: variances grow so many times, at most to those of a first meeting.
+
+        West and Harrison (1989), Subjective intervention in formal models, J. Forecasting 8, 33-53.
+        """
+        cov = self.cov[: self.size, : self.size]
+        spread = np.sqrt(np.maximum(np.diag(cov), 1e-12))
+        first = np.full(self.size, self.spread)
+        first[0] = 1.0
+        grown = np.clip(first / spread, 1.0, math.sqrt(times))
+        cov *= np.outer(grown, grown)
 
     def state(self) -> dict[str, Any]:
         """Plain data."""

@@ -6,15 +6,15 @@ from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
-from msgspec import Struct, field
-from river.drift import ADWIN
+from msgspec import Struct
 
 from models.league.baselines import OneFeatureRule, RunningMean
 from models.league.budget import BUDGET, cost_of, every, spent
 from models.league.compiled import calibrated, mixed, with_slots
 from models.league.contract import Features, Learner
 from models.league.delayed import ByDelay
-from models.league.kalman import Kalman, log_odds
+from models.league.drift import WORSE, Drift
+from models.league.kalman import DOUBTED, Kalman, log_odds
 from models.league.lead import Lead
 from models.league.league import NO_PAIRS, League, Pairs, learner_of
 from models.league.prequential import BinaryQuality
@@ -29,8 +29,8 @@ from schemas.serving import LifetimeModel, LinearModel, ServingModel, TreesModel
 NOBODY: Final[Mapping[str, LifetimeEntrant]] = {}
 KEPT_CHANGES: Final = 200
 """Changes remembered; the oldest goes."""
-CALM: Final = 1_000
-"""Examples after an alarm before the next one counts."""
+RATE: Final = "last_1000"
+"""The rate of late that the champion's skill is measured against."""
 SLOPE: Final = np.zeros(1, dtype=np.int64)
 
 
@@ -58,13 +58,6 @@ class Timed(Struct):
     def microseconds(self) -> float | None:
         """Return the mean of an example."""
         return 1e6 * self.seconds / self.count if self.count else None
-
-
-class Drift(Struct):
-    """When the champion last alarmed, and how often it has, by stream."""
-
-    last: int = -CALM
-    alarms: dict[str, int] = field(default_factory=dict)
 
 
 class LabelLeague(League):
@@ -101,7 +94,6 @@ class LabelLeague(League):
         self.fresh[MIXTURE] = BinaryQuality()
         self.mixture = _mixture(len(self.mixed), tuple(self.mixed.index(name) for name in lifetimes))
         self.contest, self.drift = Contest(), Drift()
-        self.detectors = {"loss": ADWIN(delta=1e-4), "rate": ADWIN(delta=1e-4)}
         self.changes: list[Change] = []
         self.timed: dict[str, Timed] = {}
         self.by_hand = 0
@@ -216,10 +208,14 @@ class LabelLeague(League):
     def _compare(self, now: Mapping[str, float], label: bool) -> None:
         losses = {name: -math.log(max(chance if label else 1.0 - chance, 1e-6)) for name, chance in now.items()}
         self.lead.update({name: losses[name] for name in self.mixed})
+        rate_loss = losses[RATE]
         champion = losses.pop(self.champion_name)
         self.contest.update(champion, losses)
-        self._detect("loss", champion)
-        self._detect("rate", float(label))
+        alarms = self.drift.update(self.examples, champion, label, rate_loss, now[RATE])
+        for reason in alarms.values():
+            self._note("drift", self.champion_name, self.champion_name, reason)
+        if alarms.keys() & WORSE:
+            self._learn_faster()
 
     def _look(self) -> None:
         """Promote who has shown to be better. A rate takes over from the mixture alone: it ranks nobody."""
@@ -263,24 +259,13 @@ class LabelLeague(League):
         self.changes.append(Change(self.examples, what, model, before, reason))
         del self.changes[:-KEPT_CHANGES]
 
-    # Drift.
-
-    def _detect(self, stream: str, value: float) -> None:
-        """Alarm where a stream's mean has changed; where the loss has risen, who can learns faster."""
-        detector = self.detectors[stream]
-        before = detector.estimation
-        detector.update(min(value, 5.0))
-        if not detector.drift_detected or self.examples < self.drift.last + CALM:
-            return
-        risen = detector.estimation > before
-        self.drift.last = self.examples
-        self.drift.alarms[stream] = self.drift.alarms.get(stream, 0) + 1
-        reason = f"{stream} moved from {before:.4f} to {detector.estimation:.4f}"
-        self._note("drift", self.champion_name, self.champion_name, reason)
-        if stream == "loss" and risen:
-            for learner in self.learners.values():
-                if hasattr(learner, "drifted"):
-                    learner.drifted()
+    def _learn_faster(self) -> None:
+        """What was learned holds less than it did: the next examples count for more."""
+        for learner in self.learners.values():
+            if hasattr(learner, "drifted"):
+                learner.drifted()
+        for one in (self.mixture, *self.calibrations.values()):
+            one.doubt(DOUBTED)
 
     # What serves.
 
@@ -347,8 +332,7 @@ class LabelLeague(League):
             "calibrations": {name: one.state() for name, one in self.calibrations.items()},
             "mixture": self.mixture.state(),
             "contest": msgspec.to_builtins(self.contest),
-            "drift": msgspec.to_builtins(self.drift),
-            "detectors": self.detectors,
+            **self.drift.state(),
             "changes": [msgspec.to_builtins(change) for change in self.changes],
             "fresh": {name: msgspec.to_builtins(quality) for name, quality in self.fresh.items()},
             "served": msgspec.to_builtins(self.served),
@@ -390,8 +374,7 @@ class LabelLeague(League):
         league.mixture = Kalman.restore(state["mixture"])
         league.mixture.grow(len(league.mixed))
         league.contest = msgspec.convert(state["contest"], Contest)
-        league.drift = msgspec.convert(state["drift"], Drift)
-        league.detectors = state["detectors"]
+        league.drift = Drift.restore(state)
         league.changes = [msgspec.convert(change, Change) for change in state["changes"]]
         league.served = msgspec.convert(state["served"], BinaryQuality)
         league.vocabulary = msgspec.convert(state["vocabulary"], Vocabulary)

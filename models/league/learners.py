@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from river import linear_model, optim, preprocessing
 
 from models.league.contract import Features
+from models.league.kalman import DOUBTED
 from models.serving import amount, sigmoid
 from schemas.serving import LinearModel, Link
 
@@ -142,6 +143,12 @@ class Classifier(_Linear):
         self._learn_linear(x, bool(y))
         self._seen += 1
         self._total += bool(y)
+
+    def drifted(self) -> None:
+        """Take longer steps again."""
+        squares = self._linear.optimizer.g2
+        for name in squares:
+            squares[name] /= DOUBTED
 
 
 class Regressor(_Linear):

@@ -18,7 +18,7 @@ from models.league.binary import COLD, Binary
 from models.league.columns import WIDTH
 from models.league.contract import Features
 from models.league.dynamic import linear_of
-from models.league.kalman import Kalman, log_odds
+from models.league.kalman import DOUBTED, Kalman, log_odds
 from models.serving import sigmoid
 from schemas.serving import ServingModel
 
@@ -63,6 +63,11 @@ class Hinge(Binary):
 
     def _forget(self, place: int) -> None:
         self.weights[place + 1], self.squares[place + 1] = 0.0, 1e-8
+
+    def drifted(self) -> None:
+        """Take longer steps again."""
+        self.squares /= DOUBTED
+        self.calibration.doubt(DOUBTED)
 
     def compiled(self, task: str, version: str, names: Sequence[str]) -> ServingModel | None:
         """Freeze margin and calibration into one linear model."""

@@ -73,11 +73,13 @@ def show(task: str, json: Json = False) -> None:
 
     Ends with 1 if there is no such task.
     """
+    from streams.reporting.attribute_names import attribute_names, with_names
     from streams.reporting.model_tables import show_task
 
     settings = load_settings()
     with _client(settings) as client:
         one = _standing(client, settings, task)
+        one.report = with_names(one.report, attribute_names(client, settings, one.report))
     if json:
         _say(one)
     else:

@@ -24,6 +24,7 @@ from streams.operator import new_id, pin, send_request
 from streams.redis.keys import Keys
 from streams.redis.models import ModelFeed
 from streams.replay.simulated import Simulation
+from streams.reporting import attribute_names
 from streams.reporting.job import Learned, places
 from streams.settings import load_settings
 
@@ -293,3 +294,30 @@ def feed_more(job):
     feed(job)
     settled(job)
     assert job.examples() > before
+
+
+def test_attributes_are_shown_by_the_names_that_explanations_give(job):
+    """The learner knows them by number. What no explanation names stays a number, and only the shown report changes."""
+    learner = job.keys.learner(0)
+    report = json.loads(job.client.hget(learner, "report"))
+    named, unnamed = "#6f45", "#cc1d"  # country=GB, card=true
+    report["tasks"]["churn"]["importance"] = {"orders": 0.5, named: 0.4, "#ee7e": 0.3, unnamed: 0.2}
+    segment = {"name": "some", "examples": 10, "score": 0.5, "features": {named: {"size": 0.1, "mean": -0.1}}}
+    report["tasks"]["churn"]["importance_by_segment"] = {"1": segment}
+    said = {
+        "churn": [0.1, [["country=GB", 0.3], ["orders", 0.2]], 0.0],
+        "response": [0.1, [["offer discount", 0.2], ["age", 0.1]], 0.0],
+    }
+    job.stop()  # its next report would be its own
+    job.client.hset(learner, "report", json.dumps(report))
+    job.client.hset(job.keys.customer("one of us"), "explanation", json.dumps(said))
+    job.client.hset(job.keys.customer("who has no scores yet"), "orders", "0")
+    told = job.models("show", "churn", "--json")["report"]
+    assert told["importance"] == {"orders": 0.5, "country=GB": 0.4, "offer discount": 0.3, unnamed: 0.2}
+    assert told["importance_by_segment"]["1"]["features"] == {"country=GB": {"size": 0.1, "mean": -0.1}}
+    shown = job.models("show", "churn")
+    assert "country=GB 0.400" in shown
+    assert named not in shown
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribute_names, "LOOKED_AT", 0)
+        assert named in job.models("show", "churn", "--json")["report"]["importance"]

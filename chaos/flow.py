@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from chaos.background import Background
 
 if TYPE_CHECKING:
     from chaos.job import Job
@@ -14,10 +15,11 @@ EVERY = 0.2
 WINDOW = 90.0
 
 
-class Flow:
+class Flow(Background):
     """Looks at every shard's place several times a second while its block runs."""
 
     def __init__(self, job: Job) -> None:
+        super().__init__(EVERY)
         self.job = job
         ends = job.made.ends()
         self.ends = {
@@ -25,24 +27,14 @@ class Flow:
             for n in range(job.made.partitions)
         }
         self.moved: dict[int, list[tuple[float, int]]] = {n: [(time.monotonic(), 0)] for n in self.ends}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(EVERY):
-            handled = self.job.handled()
-            now = time.monotonic()
-            for shard, n in (handled or {}).items():
-                if n != self.moved[shard][-1][1]:
-                    self.moved[shard].append((now, n))
+    def turn(self) -> None:
+        """Note which shards have moved."""
+        handled = self.job.handled()
+        now = time.monotonic()
+        for shard, n in (handled or {}).items():
+            if n != self.moved[shard][-1][1]:
+                self.moved[shard].append((now, n))
 
     def still(self, fault: float, healed: float) -> float | None:
         """Longest time that a shard with work left did not move, counted from `healed` on; None: all were done.

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import ConsumerGroupState, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from chaos.background import Background
 from chaos.faults import kilobytes, pick
 from chaos.job import Job
 from chaos.records import Input
@@ -37,20 +38,20 @@ SETTLES = 0.5
 now = time.monotonic
 
 
-class Stream:
+class Stream(Background):
     """Sends purchases to all shards while its block runs, and counts them by shard.
 
     Records that were sent and are not acknowledged may be there: they are told of some time later.
     """
 
     def __init__(self, broker: str, prefix: str) -> None:
+        super().__init__(EVERY)
         self.broker, self.prefix = broker, prefix
+        self._number = 0
         self.sent: Counter[int] = Counter()
         self._acknowledged: Counter[int] = Counter()
         self._one = threading.Lock()
         self._producer: Any = self._connect()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._send, daemon=True)
 
     def _connect(self) -> Any:
         return Producer({"bootstrap.servers": self.broker, "linger.ms": 5, "log_level": 0})
@@ -60,22 +61,13 @@ class Stream:
         with self._one:
             self._producer, self.sent = self._connect(), self._acknowledged.copy()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _send(self) -> None:
-        number = 0
-        while not self._over.wait(EVERY):
-            with self._one:
-                for _ in range(AT_ONCE):
-                    number += 1
-                    self._purchase(number)
-                self._producer.poll(0)
+    def turn(self) -> None:
+        """Send the next purchases."""
+        with self._one:
+            for _ in range(AT_ONCE):
+                self._number += 1
+                self._purchase(self._number)
+            self._producer.poll(0)
 
     def _purchase(self, number: int) -> None:
         line = Line(product_id="p", quantity=1, unit_price=1)

@@ -1,6 +1,7 @@
 """What carries the outbox to Kafka."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Sequence
 from itertools import groupby
 from threading import Thread
@@ -20,17 +21,31 @@ BATCH: Final = 1_000_000
 
 At aiokafka's 16 KB 400 dead letters/s left; at 256 KB, a record of examples, those of four shards took turns.
 """
+LOST: Final = (
+    aiokafka.errors.OutOfOrderSequenceNumber,
+    aiokafka.errors.UnknownProducerId,
+    aiokafka.errors.InvalidProducerEpoch,
+    aiokafka.errors.ProducerFenced,
+    aiokafka.errors.ProducerClosed,
+)
+"""A broker that has lost records, as in a power cut, refuses whatever the same producer sends afterwards."""
 REQUEST_MS: Final = 10_000
 """Without an answer for so long what was sent is sent again, on a new connection; the broker knows it by its number."""
+logger = logging.getLogger(__name__)
 
 
 class Relay:
     """Carries the outbox to Kafka: in order, acknowledged by all replicas."""
 
     def __init__(self, broker: str, prefix: str) -> None:
-        self.prefix = prefix
-        self.producer = aiokafka.AIOKafkaProducer(
-            **for_python(broker),
+        self.broker, self.prefix = broker, prefix
+        self.producer: Any = self._make()
+        self._renewing = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def _make(self) -> Any:
+        return aiokafka.AIOKafkaProducer(
+            **for_python(self.broker),
             acks="all",
             enable_idempotence=True,
             max_request_size=2_100_000,
@@ -62,11 +77,31 @@ class Relay:
             await asyncio.gather(*(self._send_one_by_one(partition, line) for line in lines.values()))
 
     async def _send_one_by_one(self, partition: int, entries: Sequence[Entry]) -> None:
+        producer = self.producer
         try:
             for entry in entries:
                 await self._send_whole_or_bodiless(partition, entry)
         except aiokafka.errors.KafkaError as error:
+            if isinstance(error, LOST):
+                await self._renew(producer)
             raise Unavailable(f"kafka: {error!r}") from error
+
+    async def _renew(self, old: Any) -> None:
+        """Go on with another producer, unless somebody has seen to it; where Kafka is away, the next error does."""
+        async with self._renewing:
+            if self.producer is not old:
+                return
+            new = self._make()
+            try:
+                await new.start()
+            except aiokafka.errors.KafkaError:
+                await new.stop()
+                return
+            logger.warning("The broker does not know any more what was sent to it: another producer goes on")
+            self.producer = new
+            leaving = asyncio.create_task(old.stop())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def _send_whole_or_bodiless(self, partition: int, entry: Entry) -> None:
         try:
@@ -126,6 +161,7 @@ class RelayThread:
     async def stop(self) -> None:
         """Disconnect."""
         if not self._thread.is_alive():
+            self._loop.close()
             return
         if self._relay is not None:
             await self._on_thread(self._relay.stop())

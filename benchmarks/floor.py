@@ -70,10 +70,11 @@ class Floor:
             last[customer] = (len(rows), at)
             rows.append(natural(state, at, self.policy.currency))
         if rows:
-            self.write(score(rows, pairs, offers, self.models), last, tasted)
+            asked = [row for row, _ in last.values()]
+            self.write(score(rows, pairs, offers, self.models, asked), last, tasted)
 
     def write(self, scores, last: dict[str, tuple[int, float]], tasted: set[str]) -> None:
-        reasons = explanations(scores, [row for row, _ in last.values()])
+        reasons = explanations(scores)
         segments, pipe = self.models.segments, self.client.pipeline(transaction=False)
         for (customer, (row, at)), reason in zip(last.items(), reasons, strict=True):
             state, segment = self.states[customer], scores.segments[row]

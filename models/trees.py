@@ -113,21 +113,22 @@ def _looked_up(asked: Places, keys: Places, places: Places) -> Places:
     return np.where(keys[at] == asked, places[at], -1)
 
 
-def score_trees(model: TreesModel, matrix: Array) -> tuple[Array, Array]:
-    """Linear predictors, shape (n,), and what each column adds to the base, shape (n, c)."""
+def score_trees(model: TreesModel, matrix: Array, asked: Places) -> tuple[Array, Array]:
+    """Linear predictors, shape (n,), and what each column adds to the base, shape (k, c), of the `asked` rows."""
     ready = prepared(model)
     above = np.ascontiguousarray(matrix.T)[ready.columns] > ready.thresholds[:, None]
     leaf = np.zeros((len(ready.leaves), len(matrix)), dtype=np.int64)
     for level in range(model.depth):
         leaf = 2 * leaf + above[level :: model.depth]
     leaf += np.arange(len(leaf))[:, None] * ready.leaves.shape[1]
-    if len(leaf) > 0 and len(matrix) <= FEW:
-        parts = np.add.accumulate(ready.steps[leaf], axis=0)[-1]
-    else:
-        parts = np.zeros(matrix.shape)
-        for one in leaf:  # tree by tree: what a leaf adds to each column
-            parts += ready.steps.take(one, axis=0)
     z = model.intercept + ready.leaves.ravel().take(leaf).sum(axis=0)
+    shown = leaf[:, asked]
+    if len(leaf) > 0 and len(asked) <= FEW:
+        parts = np.add.accumulate(ready.steps[shown], axis=0)[-1]
+    else:
+        parts = np.zeros((len(asked), matrix.shape[1]))
+        for one in shown:  # tree by tree: what a leaf adds to each column
+            parts += ready.steps.take(one, axis=0)
     return model.offset + model.slope * z, model.slope * parts
 
 

@@ -62,7 +62,8 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
         for step in walked.steps
         if step.row is not None and isinstance(step.event, Contact)
     }
-    scores = score(walked.rows, walked.pairs, offers, models) if walked.rows else None
+    asked = [step.row for step in walked.last.values() if step.row is not None]
+    scores = score(walked.rows, walked.pairs, offers, models, asked) if walked.rows else None
     decider = _Decider(shard, shop, models, commit, scores, walked.rows, offers, now)
     if scores is not None:
         values = shortened(scores.values["value"])
@@ -136,7 +137,6 @@ class _Decider:
         self.budgets = shop.budgets
         self.spent = frozenset(name for name in self.budgets if not self._left(name))
         self.matured: list[tuple[float, str, Pending]] = []
-        self.last: dict[str, Step] = {}
         self.moves: Counter[int] = Counter()
         self.movements: Counter[tuple[int, int]] = Counter()
         self.kept = self.drawn_again = 0
@@ -152,13 +152,12 @@ class _Decider:
             for choice in step.choices:
                 choice["told"][SEGMENT] = "" if segment_before is None else str(segment_before)
         if isinstance(step.event, Forgotten):
-            self._forget(step.customer, remembered)
+            self._forget(remembered)
             return
         if step.event is not None:
             self._engagement(step, remembered)
         if step.row is None or self.scores is None:
             return
-        self.last[step.customer] = step
         contacts = remembered.standing.contacts
         segment = self.scores.segments[step.row] = held(self.scores, step.row, contacts.previous_segment)
         if step.kind in self.asked:
@@ -177,8 +176,7 @@ class _Decider:
         if self.models.churn is not None:
             contacts.previous_churn = self.churn[step.row]
 
-    def _forget(self, customer: str, remembered: Remembered) -> None:
-        self.last.pop(customer, None)
+    def _forget(self, remembered: Remembered) -> None:
         previous = remembered.standing.contacts.previous_segment
         if previous is not None:
             self.moves[previous] -= 1
@@ -313,10 +311,9 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
     models = msgspec.json.encode(decider.models.versions()).decode()
     choice = decider.models.brand_choice
     usual = None if choice is None or not walked.tasted else at_usual(choice)
-    last = decider.last
-    rows = [last[customer].row for customer in last]
-    reasons = dict(zip(last, explanations(scores, rows), strict=True)) if scores is not None and rows else {}  # type: ignore[arg-type]
-    ahead = _outlooks(decider)
+    last = walked.last
+    reasons = dict(zip(last, explanations(scores), strict=True)) if scores is not None else {}
+    ahead = _outlooks(last, decider)
     for customer in walked.touched:
         remembered = shard.customers.get(customer)
         if remembered is None:
@@ -343,14 +340,13 @@ def _write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: _D
         commit.scores[customer] = fields
 
 
-def _outlooks(decider: _Decider) -> dict[str, dict[str, str]]:
+def _outlooks(last: dict[str, Step], decider: _Decider) -> dict[str, dict[str, str]]:
     """Return stage and expectations by customer, as of the last moment scored."""
-    steps = {customer: step for customer, step in decider.last.items() if step.row is not None}
-    if not steps:
+    if not last:
         return {}
-    rows = [decider.rows[step.row] for step in steps.values() if step.row is not None]
-    ended, at = zip(*((step.ended, step.at) for step in steps.values()), strict=True)
-    return dict(zip(steps, outlooks(rows, ended, at, decider.models.purchases), strict=True))
+    rows = [decider.rows[step.row] for step in last.values() if step.row is not None]
+    ended, at = zip(*((step.ended, step.at) for step in last.values()), strict=True)
+    return dict(zip(last, outlooks(rows, ended, at, decider.models.purchases), strict=True))
 
 
 def _segment_name(row: list[float], names: Mapping[int, str], segment: int) -> str:

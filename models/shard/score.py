@@ -1,6 +1,6 @@
 """Second pass: one feature matrix, one prediction a model, and each score's reasons."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -41,10 +41,14 @@ class Said(Struct):
 
 
 class Scores(Struct):
-    """All rows of a chunk, scored. `segments` are ids, -1 while unknown; `squares` are to each centre."""
+    """All rows of a chunk, scored. `segments` are ids, -1 while unknown; `squares` are to each centre.
+
+    `contributions` are of the rows `asked`, one after another.
+    """
 
     features: NDArray[np.float16]
     pairs: Mapping[int, Pairs]
+    asked: NDArray[np.intp]
     values: dict[str, list[float]]
     z: dict[str, Array]
     contributions: dict[str, Array | None]
@@ -65,7 +69,11 @@ class Scores(Struct):
 
 
 def score(
-    rows: Sequence[Sequence[float]], pairs: Mapping[int, Pairs], offers: Mapping[int, Pairs], models: ServingSet
+    rows: Sequence[Sequence[float]],
+    pairs: Mapping[int, Pairs],
+    offers: Mapping[int, Pairs],
+    models: ServingSet,
+    asked: Sequence[int] = (),
 ) -> Scores:
     """Score every row.
 
@@ -77,10 +85,12 @@ def score(
         Attributes of the customer, for rows whose customer has any.
     offers
         Attributes of the offer, for rows that have one. Elsewhere the average offer is assumed.
+    asked
+        Rows whose scores are to be explained: of many moments of a customer the last alone is.
     """
     features = scaled(rows)
     x = features.astype(np.float64)
-    scores = Scores(features, pairs, {}, {}, {}, {}, {}, {}, *_segments(x, models))
+    scores = Scores(features, pairs, np.array(asked, dtype=np.intp), {}, {}, {}, {}, {}, {}, *_segments(x, models))
     attributes = own(pairs)
     for task in TASKS:
         _score_task(scores, task, getattr(models, task), x, attributes, offers if task == "response" else None)
@@ -106,7 +116,7 @@ def _score_task(
     if offers is not None:
         without = np.setdiff1d(np.arange(n), np.fromiter(offers, dtype=np.int64, count=len(offers)))
         attributes = own(offers, attributes)
-    found = on_rows(model, x, attributes, without)
+    found = on_rows(model, x, attributes, without, scores.asked)
     scores.names[task] = tuple(found.names)
     scores.said[task] = Said(attributes, found.effects) if len(found.effects) else None
     scores.bases[task], scores.z[task], scores.contributions[task] = found.base, found.z, found.parts
@@ -137,23 +147,23 @@ def held(scores: Scores, row: int, previous: int | None) -> int:
     return previous if stays else nearest
 
 
-def explanations(scores: Scores, rows: Sequence[int]) -> list[str]:
-    """Why the scores of some rows are what they are, as JSON: task -> [base, [[feature, effect], ...], rest].
+def explanations(scores: Scores) -> list[str]:
+    """Why the scores of the rows asked for are what they are, as JSON: task -> [base, [[feature, effect], ...], rest].
 
     Effects are on the model's own scale (log odds; log1p of the amount), largest first. They and the base have two
     places, as many as a person reads; `rest` has four, so that all add up exactly to the score before its link.
     """
-    parts = [_explain(scores, task, np.array(rows, dtype=np.intp)) for task in TASKS]
+    parts = [_explain(scores, task) for task in TASKS]
     return ["{" + ",".join(three) + "}" for three in zip(*parts, strict=True)]
 
 
-def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
-    contributions = scores.contributions[task]
+def _explain(scores: Scores, task: str) -> list[str]:
+    contributions, rows = scores.contributions[task], scores.asked
     if contributions is None:
         return [f'"{task}":[{round(scores.bases[task] * _UNIT) / _UNIT!r},[],0.0]'] * len(rows)
     base = round(scores.bases[task] * _SHOWN)
     names, said = scores.names[task], scores.said[task]
-    parts = np.rint(np.clip(contributions[rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64)
+    parts = np.rint(np.clip(contributions, -_BOUND, _BOUND) * _UNIT).astype(np.int64)
     z = np.rint(np.clip(scores.z[task][rows], -_BOUND, _BOUND) * _UNIT).astype(np.int64).tolist()
     sizes = np.abs(parts)
     index = np.arange(len(rows))
@@ -165,11 +175,8 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
         [(names[i], a), (names[j], b)] for i, j, a, b in zip(first.tolist(), second.tolist(), one, two, strict=True)
     ]
     if said is not None:
-        units, spans, labels = said.units(), said.owned.spans, said.owned.labels
-        tops = [
-            with_said(top, spans[row], units, labels) if row in spans else top
-            for top, row in zip(tops, rows.tolist(), strict=True)
-        ]
+        units, entries, labels = said.units(), said.owned.entries(rows.tolist()), said.owned.labels
+        tops = [with_said(top, entries[row], units, labels) for top, row in zip(tops, rows.tolist(), strict=True)]
     start, told = f'"{task}":[{base / _SHOWN!r},[[', []
     for ((i, a), (j, b)), total in zip(tops, z, strict=True):
         one, two = (a + _HALF) // _PLACES, (b + _HALF) // _PLACES
@@ -179,17 +186,16 @@ def _explain(scores: Scores, task: str, rows: NDArray[np.intp]) -> list[str]:
 
 
 def with_said(
-    tops: list[tuple[str, int]], spans: tuple[range, ...], units: list[int], labels: list[str]
+    tops: list[tuple[str, int]], entries: Iterable[int], units: list[int], labels: list[str]
 ) -> list[tuple[str, int]]:
     """Return the two that move a score most, of two features and a row's attributes; of equals what came first."""
     first, second = tops
-    for span in spans:
-        for place in span:
-            size = abs(units[place])
-            if size > abs(second[1]):
-                second = labels[place][:LABEL], units[place]
-                if size > abs(first[1]):
-                    first, second = second, first
+    for entry in entries:
+        size = abs(units[entry])
+        if size > abs(second[1]):
+            second = labels[entry][:LABEL], units[entry]
+            if size > abs(first[1]):
+                first, second = second, first
     return [first, second]
 
 

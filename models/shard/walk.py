@@ -67,9 +67,13 @@ class Sold(Struct):
 
 
 class Walk(Struct):
-    """What the first pass found. `touched` are all whose state may be another now, `advanced` those by an event."""
+    """What the first pass found. `touched` are all whose state may be another now, `advanced` those by an event.
+
+    `last` is each customer's last moment, whose scores are served; of who was forgotten since there is none.
+    """
 
     steps: list[Step] = field(default_factory=list)
+    last: dict[str, Step] = field(default_factory=dict)
     rows: list[list[float]] = field(default_factory=list)
     pairs: dict[int, Pairs] = field(default_factory=dict)
     opened: list[tuple[Relation, int]] = field(default_factory=list)
@@ -185,6 +189,7 @@ class _Walker:
             step.unsubscribed = frozenset(state.unsubscribed)
         self.walk.rows.append(row)
         self.walk.steps.append(step)
+        self.walk.last[customer] = step
         return len(self.walk.rows) - 1
 
     # Records.
@@ -205,6 +210,7 @@ class _Walker:
         if isinstance(event, Forgotten):
             self.commit.erased[customer] = None
             self.walk.touched[customer] = None
+            self.walk.last.pop(customer, None)
             if remembered is not None:
                 kind = TYPE_OF[type(event)]
                 self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))

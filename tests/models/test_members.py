@@ -45,7 +45,8 @@ def bits(model, rows):
     attributes = own(offers, own({place: CUSTOMERS[row] for row, place in at.items()}))
     without = np.array([place for place in range(len(rows)) if place not in offers], dtype=np.int64)
     found = on_rows(model, X[rows], attributes, without)
-    effects = [[found.effects[i] for span in attributes.spans[place] for i in span] for place in range(len(rows))]
+    entries = attributes.entries(range(len(rows)))
+    effects = [[found.effects[i] for i in entries[place]] for place in range(len(rows))]
     return [
         (found.z[place].tobytes(), found.parts[place].tobytes(), np.array(effects[place]).tobytes())
         for place in range(len(rows))
@@ -60,6 +61,20 @@ def test_a_row_is_scored_the_same_in_any_company():
         for size in (1, 5, 13):
             cuts = [all_rows[first : first + size] for first in range(0, ROWS, size)]
             assert [one for cut in cuts for one in bits(model, cut)] == together, (model.task, size)
+
+
+def test_rows_asked_for_are_explained_as_when_all_are():
+    attributes = own(OFFERS, own(dict(enumerate(CUSTOMERS))))
+    without = np.array([row for row in range(ROWS) if row not in OFFERS], dtype=np.int64)
+    for model in (LINEAR, TREES, MIXTURE):
+        every = on_rows(model, X, attributes, without)
+        for asked in (np.arange(0, ROWS, 3)[::-1], np.array([5, 2]), np.array([], dtype=np.int64)):
+            some = on_rows(model, X, attributes, without, asked)
+            np.testing.assert_array_equal(some.z, every.z)
+            np.testing.assert_array_equal(some.parts, every.parts[asked])
+            np.testing.assert_array_equal(some.missing, every.missing[asked])
+            for entries in attributes.entries(asked.tolist()).values():
+                np.testing.assert_array_equal(some.effects[entries], every.effects[entries])
 
 
 def test_base_parts_effects_and_what_is_missing_add_up():

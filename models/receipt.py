@@ -36,25 +36,22 @@ def read(event: Purchase | Refund) -> Receipt:
     total, is_branded = 0, False
     shelves: dict[str, Shelf] = {}
     for line in event.lines:
-        amount = line_e4(line)
+        amount = round(line.quantity * line.unit_price * E4)
         total += amount
-        is_branded = is_branded or line.brand is not None
+        if line.brand is not None:
+            is_branded = True
         category = line.category or UNCATEGORISED
         shelf = shelves.get(category)
         if shelf is None:
-            shelves[category] = Shelf([line], [amount], bool(line.category))
-            continue
-        shelf.lines.append(line)
-        shelf.amounts.append(amount)
-        shelf.is_named = shelf.is_named or bool(line.category)
+            shelves[category] = Shelf([line], [amount], line.category is not None)
+        else:
+            shelf.lines.append(line)
+            shelf.amounts.append(amount)
+            if line.category is not None:
+                shelf.is_named = True
     return Receipt(event, 1 if isinstance(event, Purchase) else -1, total, shelves, is_branded)
 
 
-def line_e4(line: Line) -> int:
-    """Quantity times price, in 1/10,000 of the currency."""
-    return round(line.quantity * line.unit_price * E4)
-
-
 def amount_e4(lines: tuple[Line, ...]) -> int:
-    """Total of the lines, in 1/10,000 of the currency; each line is rounded by itself."""
-    return sum(line_e4(line) for line in lines)
+    """Total of the lines, in 1/10,000 of the currency; each line is rounded by itself, as in `read`."""
+    return sum(round(line.quantity * line.unit_price * E4) for line in lines)

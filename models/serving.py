@@ -137,7 +137,7 @@ def predictions(model: ServingModel, z: Array) -> list[float]:
     """`predict` of each row. Row by row: numpy's `exp` may differ between vector and tail."""
     if model.link == "logit":
         return [sigmoid(one) for one in z.tolist()]
-    return [amount(one, model.cap) for one in z.tolist()]
+    return amounts(z.tolist(), model.cap)
 
 
 def sigmoid(z: float) -> float:
@@ -158,9 +158,13 @@ def amount(z: float, cap: float) -> float:
     >>> amount(1000.0, 50.0), amount(-1.0, 50.0)
     (50.0, 0.0)
     """
-    if z <= 0:
-        return 0.0
-    return cap if z >= math.log1p(cap) else min(math.expm1(z), cap)
+    return amounts([z], cap)[0]
+
+
+def amounts(z: Sequence[float], cap: float) -> list[float]:
+    """`amount` of each."""
+    full = math.log1p(cap)
+    return [0.0 if one <= 0 else cap if one >= full else min(math.expm1(one), cap) for one in z]
 
 
 def explain_row(

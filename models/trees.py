@@ -116,11 +116,12 @@ def _looked_up(asked: Places, keys: Places, places: Places) -> Places:
 def score_trees(model: TreesModel, matrix: Array, asked: Places) -> tuple[Array, Array]:
     """Linear predictors, shape (n,), and what each column adds to the base, shape (k, c), of the `asked` rows."""
     ready = prepared(model)
-    above = np.ascontiguousarray(matrix.T)[ready.columns] > ready.thresholds[:, None]
-    leaf = np.zeros((len(ready.leaves), len(matrix)), dtype=np.int64)
+    columns = np.ascontiguousarray(matrix.T)
+    leaf = np.repeat(np.arange(len(ready.leaves))[:, None], len(matrix), axis=1)  # numbered tree after tree
     for level in range(model.depth):
-        leaf = 2 * leaf + above[level :: model.depth]
-    leaf += np.arange(len(leaf))[:, None] * ready.leaves.shape[1]
+        asks = slice(level, None, model.depth)
+        leaf *= 2
+        leaf += columns[ready.columns[asks]] > ready.thresholds[asks, None]
     z = model.intercept + ready.leaves.ravel().take(leaf).sum(axis=0)
     shown = leaf[:, asked]
     if len(leaf) > 0 and len(asked) <= FEW:

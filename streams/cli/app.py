@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from streams.errors import Misconfigured
+from streams.reporting.plain import Plain
 
 HELP = """Score customers live.
 
@@ -17,13 +18,13 @@ Exit codes: 0 done, 1 not found or refused input, 2 wrong usage or settings, 3 a
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 WIDE = 120
 """Columns of what is written to a file or pipe: there is no terminal to fit, and names should stay whole."""
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
-err = Console(stderr=True)
+out = Plain(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+err = Plain(stderr=True)
 
 
 def end(code: int, message: str) -> NoReturn:
     """Say in one line why, and end with a code."""
-    err.print(f"[red]streamscore:[/red] {message}", highlight=False, soft_wrap=True)
+    err.print(Text("streamscore:", "red"), message, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -11,11 +11,13 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from streams.cli.app import app, end, err, out
 from streams.errors import Misconfigured, Unavailable
 from streams.kafka.dlq import Choice, Letter, fold, read, replayable, send_again, whole
 from streams.redis.replayed import Replayed
+from streams.reporting.plain import visible
 from streams.settings import Settings, load_settings
 
 dead_letters_app = typer.Typer(no_args_is_help=True, help="What was refused, why, and sending it again.")
@@ -55,9 +57,10 @@ def list_letters(
     table = Table("record", "refused at", "reason", "detail", "key", "standing")
     for letter, standing in newest:
         key = "none" if letter.key is None else letter.key.decode(errors="replace")
-        table.add_row(letter.place, _time(letter.at), letter.reason, letter.detail[:60], key[:24], standing)
+        shown = (letter.reason, letter.detail[:60], key[:24])
+        table.add_row(letter.place, _time(letter.at), *map(visible, shown), standing)
     out.print(table)
-    said = ", ".join(f"{n:,} {name}" for name, n in counts.most_common())
+    said = ", ".join(f"{n:,} {visible(name)}" for name, n in counts.most_common())
     out.print(f"{counts.total():,} letters{': ' if said else ''}{said}", highlight=False)
 
 
@@ -77,8 +80,8 @@ def show(
         print(msgspec.json.encode(built).decode())  # noqa: T201
         return
     for name, value in built.items():
-        out.print(f"[bold]{name.replace('_', ' ')}[/bold]:", end=" ")
-        out.print(value, highlight=False, markup=False)
+        told = value if isinstance(value, list | dict) else visible(str(value))
+        out.print(Text(f"{name.replace('_', ' ')}:", "bold"), told, highlight=False, soft_wrap=True)
 
 
 @dead_letters_app.command()
@@ -118,7 +121,7 @@ def replay(
         figures = {"dry_run": not send, **fates, "reasons": reasons}
         print(msgspec.json.encode(figures).decode())  # noqa: T201
         return
-    said = ", ".join(f"{n:,} {name}" for name, n in reasons.most_common())
+    said = ", ".join(f"{n:,} {visible(name)}" for name, n in reasons.most_common())
     out.print(f"{fates['open']:,} letters {'sent' if send else 'to send'}{': ' if said else ''}{said}", highlight=False)
     for fate in ("parked", "replayed", "foreign"):
         if fates[fate]:

@@ -9,10 +9,13 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
+from rich.console import ConsoleRenderable
 from rich.logging import RichHandler
+from rich.text import Text
 
 from streams.cli.app import app, end, err, out
 from streams.errors import Misconfigured
+from streams.reporting.plain import visible
 from streams.settings import load_settings
 
 END_SECONDS: Final = 9.5
@@ -21,11 +24,16 @@ BEHIND = 5
 """How much a process that only learns gives way, as `nice` counts."""
 
 
+class _Lines(RichHandler):
+    """Log lines quote records and answers of servers: a terminal obeys none of it."""
+
+    def render_message(self, record: logging.LogRecord, message: str) -> ConsoleRenderable:
+        return super().render_message(record, visible(message, lines=True))
+
+
 def _log(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
-    )
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Lines(console=err, show_path=False)])
     logging.getLogger("streams").setLevel(level)
     for noisy in ("aiokafka", "kafka", "faust", "mode", "streams.kafka.transport"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -66,7 +74,7 @@ async def _end_in_time(told: asyncio.Event) -> None:
     await told.wait()
 
     def end_now() -> None:
-        err.print("[red]streamscore:[/red] ended by force: Kafka or Redis did not answer while it stopped")
+        err.print(Text("streamscore:", "red"), "ended by force: Kafka or Redis did not answer while it stopped")
         os._exit(3)
 
     timer = threading.Timer(END_SECONDS, end_now)

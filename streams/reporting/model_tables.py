@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from streams.operator import Standing
@@ -99,7 +98,7 @@ def _segments(told: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table("segment", "examples", "mean score", "what moves it (mean contribution)")
     table.title, table.title_justify = "By segment, on the latest examples", "left"
     for one in told.values():
-        moved = ", ".join(f"{escape(name)} {found['mean']:+.2f}" for name, found in one["features"].items())
+        moved = ", ".join(f"{name} {found['mean']:+.2f}" for name, found in one["features"].items())
         table.add_row(one["name"], f"{one['examples']:,}", number(one["score"]), moved)
     return table
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from models.shard.score import from_scale
@@ -108,7 +107,7 @@ def show_customer(console: Console, customer_id: str, fields: dict[str, str], cu
     """Print one customer: facts, scores, and why in words."""
     facts = Table("", "", title=f"Customer {customer_id}", title_justify="left", show_header=False)
     for words, told in _facts(fields):
-        facts.add_row(words, escape(told))
+        facts.add_row(words, told)
     console.print(facts)
     scores = Table("score", "value", "usual", "because", "model")
     scores.caption = "because: on the model's own scale, log odds or the logarithm of one plus the amount"
@@ -119,7 +118,7 @@ def show_customer(console: Console, customer_id: str, fields: dict[str, str], cu
         if task in fields:
             reasons = why.get(task, [0.0, [], 0.0])
             usual = _score(task, from_scale(task, reasons[0]), currency) if reasons[1] else ""
-            shown = [_score(task, float(fields[task]), currency), usual, escape(in_words(reasons))]
+            shown = [_score(task, float(fields[task]), currency), usual, in_words(reasons)]
             scores.add_row(f"{task} ({MEANING[task]})", *shown, models.get(task, ""))
     console.print(scores)
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
-from rich.console import Console
 
 from models.brand.book import COLD, BrandBook
 from models.brand.taste import tell
@@ -25,6 +24,7 @@ from schemas.codec import Poison, decode
 from schemas.events import Alternative, Feedback, Line, Observation, Purchase, Refund
 from streams.backtest import backtest
 from streams.metrics import Metrics
+from streams.reporting.plain import Plain
 from streams.reporting.summary_market import brands, markets, show_brand, show_market
 
 SHOP = Shop(Policy(currency="GBP"), partitions=2)
@@ -174,7 +174,7 @@ def test_whatever_comes_is_counted_learned_and_shown(case):
                 assert one.get(share) is None or one[share] <= 1 or "refund" in case
         for fields in test.ledger.scores.values():
             assert "loyalty" not in fields or 0 < float(fields["loyalty"]) < 1
-        console = Console(file=io.StringIO(), width=200)
+        console = Plain(file=io.StringIO(), width=200)
         brands(console, report["brands"])
         markets(console, report["market"])
         for name, one in report["brands"].items():

@@ -2,8 +2,7 @@
 
 from io import StringIO
 
-from rich.console import Console
-
+from streams.reporting.plain import Plain
 from streams.reporting.summary import show_customer
 
 FIELDS = {
@@ -27,9 +26,9 @@ FIELDS = {
 }
 
 
-def shown(fields):
-    console = Console(width=200, record=True, file=StringIO())
-    show_customer(console, "12347", fields, "GBP")
+def shown(fields, customer="12347"):
+    console = Plain(width=200, record=True, file=StringIO())
+    show_customer(console, customer, fields, "GBP")
     return " ".join(console.export_text().split())
 
 
@@ -56,3 +55,10 @@ def test_what_is_not_known_is_left_out():
     assert "purchases in" not in text
     text = shown(FIELDS | {"next_purchase_at": ""})
     assert "1.8 purchases in 90 days " in text
+
+
+def test_no_name_from_outside_is_markup_or_a_command_to_the_terminal():
+    text = shown(FIELDS | {"segment_name": "[/bold]\x1b[2J"}, "[/12347]\x1b]0;x")
+    assert "Customer [/12347]\\x1b]0;x" in text
+    assert "[/bold]\\x1b[2J" in text
+    assert "\x1b" not in text

@@ -5,12 +5,12 @@ from io import StringIO
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from models.policy import Policy
 from models.shard import Shop
 from schemas.events import Feedback, Line, Observation, Purchase
 from streams.backtest import backtest
+from streams.reporting.plain import Plain
 from streams.reporting.summary import show
 from streams.reporting.summary_market import show_brand, show_market, show_product
 
@@ -46,7 +46,7 @@ def test():
 
 
 def shown(print_it, *args):
-    console = Console(file=StringIO(), width=160)
+    console = Plain(file=StringIO(), width=160)
     print_it(console, *args)
     return console.file.getvalue()
 

@@ -181,7 +181,7 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._read_offset = _Nothing()
         self.answers: dict[TP, Answer] = {}
-        self._seeking: asyncio.Task[None] | None = None
+        self._seeking: dict[asyncio.Task[None], set[TP]] = {}
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -197,17 +197,23 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """On every assignment: the place in Redis is the truth, not what was committed to Kafka.
 
-        What takes long goes on while Faust reads: nothing is taken of a shard that has not sought.
+        What takes long goes on while Faust reads: nothing is taken of a shard that has not sought. Faust may call this
+        twice at once, where it has dropped what it read; neither call may end the other, for Faust would take that
+        for its own end.
         """
-        if self._seeking is not None:
-            self._seeking.cancel()  # it was about an assignment that is over
-        self._seeking = asyncio.create_task(self.app.assigned(set(self.assignment())))
+        tps = set(self.assignment())
+        for task, of in self._seeking.items():
+            if of != tps:
+                task.cancel()  # that assignment is over
+        task = asyncio.create_task(self.app.assigned(tps))
+        self._seeking[task] = tps
+        task.add_done_callback(self._seeking.pop)
         try:
-            done, _ = await asyncio.wait({self._seeking}, timeout=SEEK_SECONDS)
+            await asyncio.wait({task}, timeout=SEEK_SECONDS)
         except asyncio.CancelledError:
-            self._seeking.cancel()
+            task.cancel()
             raise
-        for task in done:
+        if task.done() and not task.cancelled():
             task.result()
 
     def seeks(self, tp: TP) -> int:

@@ -13,7 +13,7 @@ from streams.kafka.transport import _Consumer
 def consumer(monkeypatch):
     monkeypatch.setattr(transport, "SEEK_SECONDS", 0.05)
     made = object.__new__(_Consumer)  # without Faust and Kafka
-    made._seeking = None
+    made._seeking = {}
     made.assignment = lambda: {1, 2}
     return made
 
@@ -30,7 +30,7 @@ def test_shards_that_take_long_do_not_hold_faust_up_and_are_taken_all_the_same(c
         await asyncio.wait_for(consumer.perform_seek(), 5)
         assert taken == []
         go.set()
-        await asyncio.wait_for(consumer._seeking, 5)
+        await asyncio.wait_for(asyncio.gather(*consumer._seeking), 5)
         assert taken == [{1, 2}]
 
     asyncio.run(test())
@@ -45,11 +45,29 @@ def test_an_assignment_that_is_over_is_taken_no_further(consumer):
             taken.append(tps)
 
         consumer.app = SimpleNamespace(assigned=assigned)
-        await consumer.perform_seek()
+        first = asyncio.create_task(consumer.perform_seek())
+        await asyncio.sleep(0.01)
         consumer.assignment = lambda: {1}
         await consumer.perform_seek()
+        await first  # it ends, and is not cancelled: Faust would take that for its own end
         await asyncio.sleep(0.2)
         assert taken == [{1}]
+
+    asyncio.run(test())
+
+
+def test_two_calls_for_one_assignment_do_not_disturb_each_other(consumer):
+    async def test():
+        taken = []
+
+        async def assigned(tps):
+            await asyncio.sleep(0.02)
+            taken.append(tps)
+
+        consumer.app = SimpleNamespace(assigned=assigned)
+        await asyncio.gather(consumer.perform_seek(), consumer.perform_seek())
+        assert taken == [{1, 2}, {1, 2}]
+        assert consumer._seeking == {}
 
     asyncio.run(test())
 

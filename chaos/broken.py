@@ -18,7 +18,10 @@ HUGE = 1_050_000
 def _value(reason: str, change: Callable[[bytes], bytes | None]) -> Breaker:
     def make(rng: random.Random, record: Record, at: float, partitions: int) -> Record:
         return replace(
-            record, value=change(record.value or b""), reason=reason, headers=(*record.headers, ("n", b"\xff\x00"))
+            record,
+            value=change(record.value or b""),
+            reason=reason,
+            headers=(*record.headers, ("n", b"\xff\x00"), ("none", None)),
         )
 
     return make
@@ -104,6 +107,8 @@ BROKEN: dict[str, Breaker] = {
     "no such day": _field("invalid", occurred_at="2025-02-30T10:00:00Z"),
     "year 10000": _field("invalid", occurred_at="10000-01-01T00:00:00Z"),
     "time as number": _field("invalid", occurred_at=1738576800),
+    "year 1": _field("invalid", occurred_at="0001-01-01T00:00:00+01:00"),
+    "clock never set": _field("invalid", occurred_at="1970-01-01T00:00:00Z"),
     "far future": _field("future", occurred_at="2999-01-01T00:00:00Z"),
     "last day of all": _field("future", occurred_at="9999-12-31T23:59:59.999999-12:00"),
     "time jump": _field("time_jump", occurred_at="2026-11-01T00:00:00+00:00"),

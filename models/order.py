@@ -47,8 +47,8 @@ def judge_jump(arrived: Arrived, place: TopicPlace, policy: Policy) -> None:
 
 
 def _agreed(at: float, place: TopicPlace, policy: Policy) -> bool:
-    """Whether the last records that were refused for their time were of as many customers, and of about this time."""
-    if len({who for who, _ in place.jumps}) < AGREE:
+    """Whether the last customers whose records were refused for their time are so many, and tell of about this time."""
+    if len(place.jumps) < AGREE:
         return False
     times = [at, *(time for _, time in place.jumps)]
     return max(times) - min(times) <= policy.max_jump
@@ -58,7 +58,7 @@ def _remember_jump(arrived: Arrived, place: TopicPlace) -> None:
     assert arrived.event is not None  # noqa: S101 - only a record that was read is refused for its time
     name = arrived.event.customer_id or ""  # anonymous sales are one customer: nobody knows better
     who = blake2b(name.encode(), digest_size=8, person=b"jump").digest()
-    place.jumps = (*place.jumps, (who, arrived.at))[-AGREE:]
+    place.jumps = (*(jump for jump in place.jumps if jump[0] != who), (who, arrived.at))[-AGREE:]
 
 
 def key_of(arrived: Arrived, place: TopicPlace) -> float | None:

@@ -1,5 +1,6 @@
 """One decoder a topic, built once. What cannot be read is `Poison`, and nothing else is ever raised."""
 
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,6 +11,7 @@ from schemas.events import (
     EngagementEvent,
     Event,
     Feedback,
+    Forgotten,
     Observation,
     Sale,
     TransactionEvent,
@@ -20,6 +22,8 @@ INPUT_TOPICS: Final[tuple[InputTopic, ...]] = ("customers", "engagements", "feed
 """In the order in which ties of time are broken."""
 MAX_BYTES: Final = 1_000_000
 """A larger event is refused, in bytes."""
+EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
+"""An earlier event is refused: a clock that was never set begins at 1970-01-01, or with the year 1."""
 MAX_TOTAL: Final = 1e11
 """A sale of more, in its currency, is refused: sums of amounts must stay within 64 bits."""
 
@@ -77,6 +81,10 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes | None) -> Any:
         raise Poison("undecodable", str(error)) from None
     except RecursionError:
         raise Poison("undecodable", "nested too deeply") from None
+    if found.occurred_at < EARLIEST:
+        if isinstance(found, Forgotten):  # whoever asks for it is forgotten, whatever the clock says
+            return msgspec.structs.replace(found, occurred_at=EARLIEST)
+        raise Poison("invalid", f"Expected a time of {EARLIEST:%F} or later - at `$.occurred_at`")
     if isinstance(found, Sale):
         total = sum(line.quantity * line.unit_price for line in found.lines)
         if total > MAX_TOTAL:

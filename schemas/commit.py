@@ -21,7 +21,7 @@ class Arrived(Struct):
     sent_at: float
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
     event: Event | None = None
     at: float = 0.0
     refused: tuple[str, str] | None = None
@@ -76,7 +76,7 @@ class Outgoing(Struct, frozen=True):
     topic: OutTopic
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Counts(Struct):

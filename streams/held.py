@@ -22,6 +22,8 @@ from streams.shard import Done, Shard
 
 FULL, LOW = 4_000, 1_000
 """Records of one topic in an inbox: at the first it is paused, below the second resumed."""
+FULL_BYTES, LOW_BYTES = 16_000_000, 4_000_000
+"""The same of their bytes."""
 LOOK: Final = 0.02
 """Seconds between looks for the end of a topic, which brings no record."""
 TICK: Final = 1.0
@@ -138,7 +140,7 @@ class Held:
         self.next[topic] = answer.after
         self.heard = time.monotonic()
         self.sold = self.sold or topic == "transactions"
-        if len(self.shard.inboxes[topic]) > FULL:
+        if len(self.shard.inboxes[topic]) > FULL or self._bytes(topic) > FULL_BYTES:
             self.full.add(topic)
             self.consumer.on_buffer_full(self.tp(topic))
         self.wake.set()
@@ -147,8 +149,12 @@ class Held:
     def resume(self) -> None:
         """Read on where there is room again."""
         for topic in [topic for topic in self.full if len(self.shard.inboxes[topic]) < LOW]:
-            self.full.discard(topic)
-            self.consumer.on_buffer_drop(self.tp(topic))
+            if self._bytes(topic) < LOW_BYTES:
+                self.full.discard(topic)
+                self.consumer.on_buffer_drop(self.tp(topic))
+
+    def _bytes(self, topic: str) -> int:
+        return sum(len(record.value or b"") for record in self.shard.inboxes[topic])
 
     def answered(self, topic: str, fresh: float | None = None) -> bool:
         """Whether the broker has no more of a topic than has arrived here.

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from itertools import groupby
 from threading import Thread
 from typing import Any, Final
@@ -12,7 +12,9 @@ import aiokafka.errors
 import msgspec
 
 from models.partition import partition_of
+from schemas.commit import Outgoing
 from streams.errors import Misconfigured, Unavailable
+from streams.kafka.dlq import REASON
 from streams.kafka.security import for_python
 from streams.ledger import Entry
 
@@ -80,7 +82,7 @@ class Relay:
         producer = self.producer
         try:
             for entry in entries:
-                await self._send_whole_or_bodiless(partition, entry)
+                await self._send_as_it_fits(partition, entry)
         except aiokafka.errors.KafkaError as error:
             if isinstance(error, LOST):
                 await self._renew(producer)
@@ -103,17 +105,17 @@ class Relay:
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
-    async def _send_whole_or_bodiless(self, partition: int, entry: Entry) -> None:
-        try:
-            await (await self._send(partition, entry))
-        except aiokafka.errors.MessageSizeTooLargeError:
-            if entry.record.topic != "dead-letters":
-                raise Misconfigured(
-                    f"topic {self.prefix}{entry.record.topic} refuses {len(entry.record.value or b'')} bytes: "
-                    "raise its max.message.bytes"
-                ) from None
-            bodiless = msgspec.structs.replace(entry.record, value=None)  # its headers say where the record lies
-            await (await self._send(partition, msgspec.structs.replace(entry, record=bodiless)))
+    async def _send_as_it_fits(self, partition: int, entry: Entry) -> None:
+        record = entry.record
+        for one in (record, *_cut(record)):
+            try:
+                await (await self._send(partition, msgspec.structs.replace(entry, record=one)))
+            except aiokafka.errors.MessageSizeTooLargeError:
+                continue
+            return
+        raise Misconfigured(
+            f"topic {self.prefix}{record.topic} refuses {len(record.value or b'')} bytes: raise its max.message.bytes"
+        )
 
     async def _send(self, partition: int, entry: Entry) -> Any:
         record = entry.record
@@ -128,6 +130,15 @@ class Relay:
         numbers = await self.producer.partitions_for(topic)
         to = partition_of(record.key, len(numbers)) if record.key is not None else None
         return await self.producer.send(topic, record.value, record.key, partition=to, headers=headers)
+
+
+def _cut(record: Outgoing) -> Iterator[Outgoing]:
+    """A dead letter without its body, then without the record's own key and headers: ours say where the record lies."""
+    if record.topic == "dead-letters":
+        yield msgspec.structs.replace(record, value=None)
+        names = [name for name, _ in record.headers]
+        ours = record.headers[len(names) - 1 - names[::-1].index(REASON) :] if REASON in names else ()
+        yield msgspec.structs.replace(record, key=None, value=None, headers=ours)
 
 
 def _line(entry: Entry) -> tuple[str, bytes | None]:

@@ -60,6 +60,13 @@ class Server:
             raise redis.ConnectionError("it was restarted, or another server answers: start anew from what it has")
 
 
+NO_URL = (
+    "STREAMSCORE_REDIS is no URL of a Redis, such as redis://host:6379/0 or rediss://host:6380/0. A password in it "
+    "must have / # ? and @ written as %2F %23 %3F and %40; STREAMSCORE_REDIS_PASSWORD takes one as it is"
+)
+"""Says nothing of what was given: a parser's own words may repeat a part of the password."""
+
+
 def login(settings: Settings) -> dict[str, Any]:
     """Return what a client is told beside the URL. Raises `Misconfigured`."""
     secured = settings.given("redis").startswith("rediss://")
@@ -81,8 +88,8 @@ def reader(settings: Settings, *, text: bool = False) -> redis.Redis:
     """Make a client for a command that looks something up; `text` answers str. Raises `Misconfigured`."""
     try:
         return redis.Redis.from_url(settings.given("redis"), decode_responses=text, **login(settings))
-    except ValueError as error:
-        raise Misconfigured(f"STREAMSCORE_REDIS: {error}") from None
+    except ValueError:
+        raise Misconfigured(NO_URL) from None
 
 
 def connect(url: str, server: Server | None = None, **told: Any) -> redis.asyncio.Redis:
@@ -99,8 +106,8 @@ def connect(url: str, server: Server | None = None, **told: Any) -> redis.asynci
             redis_connect_func=(server or Server()).greet,
             **told,
         )
-    except ValueError as error:
-        raise Misconfigured(f"STREAMSCORE_REDIS: {error}") from None
+    except ValueError:
+        raise Misconfigured(NO_URL) from None
 
 
 @contextmanager

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.codec import INPUT_TOPICS, MAX_BYTES, Poison, decode, decode_any, encode, json_schemas, key_of, topic_of
+from schemas.codec import (
+    EARLIEST,
+    INPUT_TOPICS,
+    MAX_BYTES,
+    Poison,
+    decode,
+    decode_any,
+    encode,
+    json_schemas,
+    key_of,
+    topic_of,
+)
 from schemas.events import (
     Clicked,
     Converted,
@@ -154,3 +165,27 @@ def test_what_is_ignored_must_be_utf_8_too():
     assert decode("customers", line.replace(b"%s", "été".encode())).event_id == "e"
     with pytest.raises(Poison, match="undecodable"):
         decode("customers", line.replace(b"%s", "été".encode("latin-1")))
+
+
+@pytest.mark.parametrize(
+    ("time", "fits"),
+    [
+        ("0001-01-01T00:00:00+01:00", False),
+        ("0001-01-01T00:00:00Z", False),
+        ("1970-01-01T00:00:00Z", False),
+        ("1970-01-02T00:00:00Z", True),
+    ],
+)
+def test_a_clock_that_was_never_set_is_refused(time, fits):
+    body = json.dumps({"type": "customer", "event_id": "e", "customer_id": "c", "occurred_at": time}).encode()
+    if fits:
+        assert decode("customers", body).event_id == "e"
+    else:
+        with pytest.raises(Poison, match="occurred_at"):
+            decode("customers", body)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "1970-01-01T00:00:00Z"])
+def test_who_asks_to_be_forgotten_is_not_refused_for_a_clock(time):
+    body = json.dumps({"type": "forgotten", "event_id": "e", "customer_id": "c", "occurred_at": time}).encode()
+    assert decode("customers", body).occurred_at == EARLIEST

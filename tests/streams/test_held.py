@@ -183,6 +183,27 @@ def test_an_inbox_is_paused_when_it_is_full_and_resumed_when_it_is_low(run):
     run(test, chunk_size=500)
 
 
+def test_few_large_records_fill_an_inbox_too(run, monkeypatch):
+    monkeypatch.setattr(module, "FULL_BYTES", 5_000)
+    monkeypatch.setattr(module, "LOW_BYTES", 2_000)
+
+    async def test(held, consumer, ledger):
+        tp = TP("transactions", 0)
+        receive(held, 0, 10)
+        assert consumer.paused == set()
+        receive(held, 10, 40)
+        assert consumer.paused == {tp}
+        sizes = []
+        while consumer.paused:
+            await held.shard.step(held.answered, ServingSet(), 0.0)
+            sizes.append(sum(len(record.value) for record in held.shard.inboxes["transactions"]))
+            held.resume()
+        assert len(sizes) > 1
+        assert sizes[-1] < 2_000 <= sizes[-2]
+
+    run(test)
+
+
 def test_the_end_of_a_topic_is_the_newest_polls_own_answer(make):
     async def test():
         held, consumer, _ = await make()

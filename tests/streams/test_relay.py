@@ -18,12 +18,14 @@ class Producer:
 
     def __init__(self):
         self.sent, self.open, self.limit, self.failing = [], [], 10_000, set()
+        self.limit_all = 1_000_000
 
     async def partitions_for(self, _topic):
         return {0}
 
     async def send(self, topic, value, key, partition, headers):
-        if value is not None and len(value) > self.limit:
+        size = sum(len(one or b"") for one in (key, value, *(body for _, body in headers)))
+        if (value is not None and len(value) > self.limit) or size > self.limit_all:
             raise aiokafka.errors.MessageSizeTooLargeError
         answer = asyncio.get_running_loop().create_future()
         self.sent.append((topic, key, value, dict(headers)))
@@ -104,6 +106,25 @@ def test_a_dead_letter_that_is_too_large_goes_without_its_body():
         await asyncio.wait_for(task, 5)
         ((topic, key, value, headers),) = made.producer.sent
         assert (topic, key, value, headers["h"]) == ("dead-letters", b"k", None, b"1")
+
+    asyncio.run(test())
+
+
+def test_a_dead_letter_whose_own_key_or_headers_are_too_large_goes_with_ours_alone():
+    async def test():
+        made = relay()
+        made.producer.limit_all = 5_000
+        ours = (("streamscore-reason", b"invalid"), ("streamscore-offset", b"7"))
+        own = (("streamscore-reason", b"of before"), ("big", b"x" * 9_000), ("none", None))
+        letter = Outgoing("dead-letters", b"k" * 20, b"{", (*own, *ours))
+        task = asyncio.create_task(made.send(0, [Entry(5, 0, 4, letter)]))
+        await asyncio.sleep(0.01)
+        await made.producer.acknowledge()
+        await asyncio.wait_for(task, 5)
+        ((topic, key, value, headers),) = made.producer.sent
+        assert (topic, key, value) == ("dead-letters", None, None)
+        assert headers.keys() == {"streamscore-reason", "streamscore-offset", "shard", "head", "part", "follows"}
+        assert headers["streamscore-reason"] == b"invalid"
 
     asyncio.run(test())
 

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from streams.cli.app import app, end, err, out
 from streams.errors import Misconfigured, Unavailable
-from streams.kafka.dlq import Choice, Letter, fold, read, replayable, send_again, whole
+from streams.kafka.again import send_again, sendable
+from streams.kafka.dlq import Choice, Letter, fold, read, replayable
 from streams.redis.replayed import Replayed
 from streams.reporting.plain import visible
 from streams.settings import Settings, load_settings
@@ -103,30 +104,35 @@ def replay(
     replayed = _replayed(settings, needed=send)
     fates: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    chosen = _open(settings, choice, replayed, max_attempts, fates, reasons)
+    unsendable: dict[str, str] = {}
+
+    def told(letter: Letter, why: str) -> None:
+        unsendable[letter.place] = why
+        reasons[letter.reason] -= 1
+
+    kafka = settings.kafka
+    chosen = sendable(_open(settings, choice, replayed, max_attempts, fates, reasons), kafka, settings.prefix, told)
     if send:
         assert replayed is not None  # noqa: S101 - it was needed
-        sent = send_again(
-            whole(chosen, settings.kafka, settings.prefix),
-            settings.kafka,
-            settings.prefix,
-            rate,
-            replayed.add,
-        )
+        fates["sent"] = send_again(chosen, kafka, settings.prefix, rate, replayed.add, told)
     else:
-        sent = 0
+        fates["sent"] = 0
         deque(chosen, maxlen=0)
-    fates["sent"] = sent
+    reasons = +reasons
     if json:
-        figures = {"dry_run": not send, **fates, "reasons": reasons}
+        cannot = [{"record": place, "why": why} for place, why in unsendable.items()]
+        figures = {"dry_run": not send, **fates, "reasons": reasons, "unsendable": cannot}
         print(msgspec.json.encode(figures).decode())  # noqa: T201
         return
     said = ", ".join(f"{n:,} {visible(name)}" for name, n in reasons.most_common())
-    out.print(f"{fates['open']:,} letters {'sent' if send else 'to send'}{': ' if said else ''}{said}", highlight=False)
+    letters = f"{reasons.total():,} letters {'sent' if send else 'to send'}"
+    out.print(f"{letters}{': ' if said else ''}{said}", highlight=False)
+    for place, why in unsendable.items():
+        out.print(f"{place} cannot be sent: {why}", highlight=False, soft_wrap=True)
     for fate in ("parked", "replayed", "foreign"):
         if fates[fate]:
             out.print(f"{fates[fate]:,} {_FATES[fate]}", highlight=False)
-    if not send and fates["open"]:
+    if not send and reasons:
         out.print("Nothing was sent. `--send` does it.", highlight=False)
 
 

@@ -1,21 +1,18 @@
-"""Dead letters as people handle them: read, folded, chosen, and sent again as they first came.
+"""Dead letters as people handle them: read, folded and chosen.
 
 A letter holds the record's own key, value and headers, then ours, which begin with `streamscore-reason`; whatever
 follows was added on the way. A letter that is sent again says in its headers how often that was done, and where it
 first lay.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import kafka
-import msgspec
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 from msgspec import Struct
 
-from models.partition import partition_of
 from schemas.codec import INPUT_TOPICS
 from streams.errors import Misconfigured, Unavailable
 from streams.kafka.security import for_python
@@ -25,9 +22,6 @@ REASON: Final = "streamscore-reason"
 ATTEMPTS: Final = "streamscore-attempts"
 FIRST: Final = "streamscore-first"
 POLL_MS: Final = 500
-PATIENCE: Final = 30.0
-AT_ONCE: Final = 50
-"""Letters on their way before their acknowledgements are awaited."""
 
 
 class Letter(Struct, frozen=True):
@@ -41,7 +35,7 @@ class Letter(Struct, frozen=True):
     at: float
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
     attempts: int = 0
     first: str = ""
 
@@ -83,7 +77,6 @@ def parse(record: Any) -> Letter | None:
     try:
         topic = ours["streamscore-topic"].decode()
         partition, offset = int(ours["streamscore-partition"]), int(ours["streamscore-offset"])
-        attempts = int(own.get(ATTEMPTS, b"0"))
     except (KeyError, ValueError):
         return None
     return Letter(
@@ -96,9 +89,14 @@ def parse(record: Any) -> Letter | None:
         key=record.key,
         value=record.value,
         headers=tuple(headers[:begins]),
-        attempts=attempts,
-        first=own[FIRST].decode(errors="replace") if FIRST in own else f"{topic}-{partition}@{offset}",
+        attempts=_count(own.get(ATTEMPTS)),
+        first=(own.get(FIRST) or f"{topic}-{partition}@{offset}".encode()).decode(errors="replace"),
     )
+
+
+def _count(told: bytes | None) -> int:
+    """How often it was sent again; a header that a producer made up counts for nothing."""
+    return int(told) if told is not None and told.isdigit() else 0
 
 
 def fold(letters: Iterable[Letter]) -> Iterator[Letter]:
@@ -111,7 +109,7 @@ def fold(letters: Iterable[Letter]) -> Iterator[Letter]:
             yield letter
 
 
-def headers_again(letter: Letter) -> list[tuple[str, bytes]]:
+def headers_again(letter: Letter) -> list[tuple[str, bytes | None]]:
     """The record's own headers, how often it is sent again now, and where it lay first."""
     own = [(name, value) for name, value in letter.headers if name not in (ATTEMPTS, FIRST)]
     return [*own, (ATTEMPTS, str(letter.attempts + 1).encode()), (FIRST, letter.first.encode())]
@@ -162,105 +160,6 @@ def _to_the_end(consumer: Any, tps: Sequence[Any], since: float | None) -> Itera
                 letter = parse(record) if record.offset < ends[tp] else None
                 if letter is not None:
                     yield letter
-
-
-def send_again(
-    letters: Iterable[Letter], broker: str, prefix: str, rate: float, acknowledged: Callable[[list[Letter]], None]
-) -> int:
-    """Send letters to their topics, to the partition that their key belongs to.
-
-    Parameters
-    ----------
-    rate
-        At most so many a second.
-    acknowledged
-        Told which letters Kafka has taken.
-
-    Returns
-    -------
-    int
-        How many.
-
-    Raises
-    ------
-    Unavailable
-        Kafka did not take one; what `acknowledged` was told of is sent.
-    """
-    sent, waiting = 0, []
-    began = time.monotonic()
-    try:
-        producer = kafka.KafkaProducer(**for_python(broker), acks="all", max_request_size=2_100_000)
-        try:
-            for letter in letters:
-                time.sleep(max(began + sent / rate - time.monotonic(), 0.0))
-                waiting.append((letter, _send(producer, letter, prefix)))
-                sent += 1
-                if len(waiting) == AT_ONCE:
-                    _await(waiting, acknowledged)
-            _await(waiting, acknowledged)
-        finally:
-            producer.close()
-    except KafkaError as error:
-        raise Unavailable(f"kafka at {broker}: {error}") from error
-    return sent
-
-
-def _send(producer: Any, letter: Letter, prefix: str) -> Any:
-    topic = prefix + letter.topic
-    count = len(producer.partitions_for(topic))
-    partition = letter.partition if letter.key is None else partition_of(letter.key, count)
-    return producer.send(topic, letter.value, key=letter.key, partition=partition, headers=headers_again(letter))
-
-
-def _await(waiting: list[tuple[Letter, Any]], acknowledged: Callable[[list[Letter]], None]) -> None:
-    taken = []
-    try:
-        for letter, future in waiting:
-            future.get(60)
-            taken.append(letter)
-    finally:
-        waiting.clear()
-        acknowledged(taken)
-
-
-def whole(letters: Iterable[Letter], broker: str, prefix: str) -> Iterator[Letter]:
-    """Letters with their records' values, also of records that were too large for a letter.
-
-    Raises
-    ------
-    Misconfigured
-        Such a record is no longer in its topic.
-    Unavailable
-        Kafka does not answer.
-    """
-    consumer: Any = None
-    try:
-        for letter in letters:
-            if letter.value is not None:
-                yield letter
-                continue
-            if consumer is None:
-                consumer = kafka.KafkaConsumer(**for_python(broker), enable_auto_commit=False)
-            yield msgspec.structs.replace(letter, value=_original(consumer, letter, prefix))
-    except KafkaError as error:
-        raise Unavailable(f"kafka at {broker}: {error}") from error
-    finally:
-        if consumer is not None:
-            consumer.close()
-
-
-def _original(consumer: Any, letter: Letter, prefix: str) -> bytes | None:
-    tp = TopicPartition(prefix + letter.topic, letter.partition)
-    consumer.assign([tp])
-    begins = consumer.beginning_offsets([tp])[tp]
-    consumer.seek(tp, letter.offset)
-    deadline = time.monotonic() + PATIENCE
-    while begins <= letter.offset and time.monotonic() < deadline:
-        for records in consumer.poll(timeout_ms=POLL_MS, max_records=1).values():
-            if records[0].offset == letter.offset:
-                value: bytes | None = records[0].value
-                return value
-    raise Misconfigured(f"the record {letter.place} is not in {tp.topic} any more, and its letter has no body")
 
 
 def replayable(letter: Letter) -> bool:

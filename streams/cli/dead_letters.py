@@ -4,13 +4,12 @@ import base64
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from streams.cli.app import app, end, err, out
@@ -24,6 +23,10 @@ from streams.settings import Settings, load_settings
 dead_letters_app = typer.Typer(no_args_is_help=True, help="What was refused, why, and sending it again.")
 app.add_typer(dead_letters_app, name="dead-letters")
 
+KEY: Final = 24
+"""Columns of a key in a list; `show` has all of it."""
+NEAR: Final = 5
+"""Letters named to who asks for one that is not there."""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only these reasons; may be repeated.")]
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only of these input topics; may be repeated.")]
@@ -48,21 +51,32 @@ def list_letters(
     replayed = _replayed(settings)
     counts: Counter[str] = Counter()
     newest: deque[tuple[Letter, str]] = deque(maxlen=limit)
-    for letter in _letters(settings, choice):
+    seen = _Seen()
+    for letter in _letters(settings, choice, seen):
         counts[letter.reason] += 1
         newest.append((letter, _standing(letter, replayed, max_attempts)))
+    seen.told(choice)
     if json:
         for letter, standing in newest:
             print(msgspec.json.encode(_built(letter, standing)).decode())  # noqa: T201
         return
-    table = Table("record", "refused at", "reason", "detail", "key", "standing")
-    for letter, standing in newest:
-        key = "none" if letter.key is None else letter.key.decode(errors="replace")
-        shown = (letter.reason, letter.detail[:60], key[:24])
-        table.add_row(letter.place, _time(letter.at), *map(visible, shown), standing)
-    out.print(table)
+    _show_list(newest)
     said = ", ".join(f"{n:,} {visible(name)}" for name, n in counts.most_common())
     out.print(f"{counts.total():,} letters{': ' if said else ''}{said}", highlight=False)
+
+
+def _show_list(letters: Collection[tuple[Letter, str]]) -> None:
+    """Two lines a letter, on a terminal of any width: what other commands take is never cut, what is cut has a mark."""
+    rows = [(letter.place, _time(letter.at), visible(letter.reason), standing) for letter, standing in letters]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for (letter, _), row in zip(letters, rows, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        out.print("  ".join(cells).rstrip(), highlight=False, soft_wrap=True)
+        key = Text("no key" if letter.key is None else visible(letter.key.decode(errors="replace")))
+        key.truncate(KEY, overflow="ellipsis")
+        below = Text("  ") + key + f": {visible(letter.detail)}"
+        below.truncate(out.width, overflow="ellipsis")
+        out.print(below, style="dim", soft_wrap=True)
 
 
 @dead_letters_app.command()
@@ -72,9 +86,10 @@ def show(
 ) -> None:
     """Show one letter in full. Ends with 1 if there is none of this record."""
     settings = load_settings()
-    found = next(_letters(settings, Choice(places=frozenset({place}))), None)
+    seen = _Seen()
+    found = next(_letters(settings, Choice(places=frozenset({place})), seen), None)
     if found is None:
-        end(1, f"there is no dead letter of {place}")
+        end(1, seen.without(place))
     standing = _standing(found, _replayed(settings), max_attempts=3)
     built = _built(found, standing)
     if json:
@@ -105,13 +120,16 @@ def replay(
     fates: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     unsendable: dict[str, str] = {}
+    seen = _Seen()
 
     def told(letter: Letter, why: str) -> None:
         unsendable[letter.place] = why
         reasons[letter.reason] -= 1
 
     kafka = settings.kafka
-    chosen = sendable(_open(settings, choice, replayed, max_attempts, fates, reasons), kafka, settings.prefix, told)
+    chosen = sendable(
+        _open(_letters(settings, choice, seen), replayed, max_attempts, fates, reasons), kafka, settings.prefix, told
+    )
     if send:
         assert replayed is not None  # noqa: S101 - it was needed
         fates["sent"] = send_again(chosen, kafka, settings.prefix, rate, replayed.add, told)
@@ -119,11 +137,16 @@ def replay(
         fates["sent"] = 0
         deque(chosen, maxlen=0)
     reasons = +reasons
+    seen.told(choice)
+    nowhere = sorted(choice.places - seen.places.keys())
+    for place in nowhere:
+        err.print(seen.without(place), highlight=False, soft_wrap=True)
+    code = 1 if nowhere else 0
     if json:
         cannot = [{"record": place, "why": why} for place, why in unsendable.items()]
         figures = {"dry_run": not send, **fates, "reasons": reasons, "unsendable": cannot}
         print(msgspec.json.encode(figures).decode())  # noqa: T201
-        return
+        raise typer.Exit(code)
     said = ", ".join(f"{n:,} {visible(name)}" for name, n in reasons.most_common())
     letters = f"{reasons.total():,} letters {'sent' if send else 'to send'}"
     out.print(f"{letters}{': ' if said else ''}{said}", highlight=False)
@@ -134,6 +157,7 @@ def replay(
             out.print(f"{fates[fate]:,} {_FATES[fate]}", highlight=False)
     if not send and reasons:
         out.print("Nothing was sent. `--send` does it.", highlight=False)
+    raise typer.Exit(code)
 
 
 _FATES: Final = {
@@ -144,14 +168,13 @@ _FATES: Final = {
 
 
 def _open(
-    settings: Settings,
-    choice: Choice,
+    letters: Iterable[Letter],
     replayed: Replayed | None,
     max_attempts: int,
     fates: Counter[str],
     reasons: Counter[str],
 ) -> Iterable[Letter]:
-    for letter in _letters(settings, choice):
+    for letter in letters:
         standing = _standing(letter, replayed, max_attempts)
         fates[standing] += 1
         if standing == "open":
@@ -159,9 +182,37 @@ def _open(
             yield letter
 
 
-def _letters(settings: Settings, choice: Choice) -> Any:
-    found = fold(read(settings.kafka, settings.prefix, choice.since))
-    return (letter for letter in found if choice.wants(letter))
+class _Seen:
+    """What letters there are, whether or not they are meant: for who asks for what is not there."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, None] = {}
+        self.topics: dict[str, None] = {}
+        self.places: dict[str, None] = {}
+
+    def add(self, letter: Letter) -> None:
+        self.reasons[letter.reason] = self.topics[letter.topic] = self.places[letter.place] = None
+
+    def told(self, choice: Choice) -> None:
+        """Say which reasons and topics no letter has."""
+        for name, wanted, there in (("reason", choice.reasons, self.reasons), ("topic", choice.topics, self.topics)):
+            if missing := sorted(wanted - there.keys()):
+                words = f"no letter has the {name} {', '.join(missing)}: there are {', '.join(there) or 'none'}"
+                err.print(words, highlight=False, soft_wrap=True)
+
+    def without(self, place: str) -> str:
+        """Say that a place has no letter, and which of its partition have one, the newest last."""
+        begins = place.partition("@")[0] + "@"
+        near = [one for one in self.places if one.startswith(begins)] or list(self.places)
+        more = f"{len(near) - NEAR:,} more, and " if len(near) > NEAR else ""
+        return f"there is no dead letter of {place}: there are {more}{', '.join(near[-NEAR:]) or 'none'}"
+
+
+def _letters(settings: Settings, choice: Choice, seen: _Seen) -> Iterator[Letter]:
+    for letter in fold(read(settings.kafka, settings.prefix, choice.since)):
+        seen.add(letter)
+        if choice.wants(letter):
+            yield letter
 
 
 def _standing(letter: Letter, replayed: Replayed | None, max_attempts: int) -> str:

@@ -167,10 +167,11 @@ def acknowledge_on_exception() -> None:
 
 def place_forgotten() -> None:
     """The learner restores what it has learned, and forgets up to where."""
+    from streams.learning import Saved
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def init(self: Any, fields: Any, *args: Any) -> None:
-            original(self, {name: value for name, value in fields.items() if name not in ("log", "taken")}, *args)
+        def init(self: Any, head: int, snapshot: Any, *args: Any) -> None:
+            original(self, head, Saved(snapshot.pieces, snapshot.parts), *args)
 
         return init
 

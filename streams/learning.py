@@ -6,14 +6,15 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgpack
 import msgspec
 from faust.types import TP
 
-from models.league.snapshot import freeze, thaw
+from models.league.snapshot import SnapshotRefused, freeze, thaw
 from models.learning import Learning
 from models.sales.series import E4
 from models.serving_set import ServingSet
@@ -52,6 +53,11 @@ PRODUCTS: Final = 200
 """Products whose pairs are written with one report: half a millisecond each."""
 PIECE_SECONDS: Final = 3_600
 """What a piece lives without a write that names it."""
+RESCUE: Final = (
+    "Nothing is lost: examples are in Kafka. With another key, give back the one that it was signed with "
+    "(STREAMSCORE_SNAPSHOT_KEY); else `streamscore models retrain NAME` learns all of them again, and "
+    "`streamscore models promote --retrained NAME` lets that serve"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -60,6 +66,32 @@ class Taken(msgspec.Struct):
 
     head: int = 0
     part: int = -1
+
+
+class Saved(msgspec.Struct):
+    """A snapshot as the learner's hash names it: its pieces and parts in Redis, and up to where it had learned."""
+
+    pieces: list[str] = []
+    parts: dict[str, list[str]] = {}
+    log: TopicPlace = msgspec.field(default_factory=TopicPlace)
+    taken: dict[str, Taken] = {}
+
+    @classmethod
+    def of(cls, fields: Mapping[str, bytes]) -> Self:
+        """Read the hash."""
+        return msgspec.convert({name: msgspec.json.decode(fields[name]) for name in _SAVED if name in fields}, cls)
+
+    def fields(self) -> list[str | bytes]:
+        """Names and values by turns."""
+        return [part for name in _SAVED for part in (name, msgspec.json.encode(getattr(self, name)))]
+
+    @property
+    def keys(self) -> dict[str, None]:
+        """All that it is made of."""
+        return dict.fromkeys([*self.pieces, *(one for some in self.parts.values() for one in some)])
+
+
+_SAVED: Final = Saved.__struct_fields__
 
 
 def is_new(taken: Taken, head: int, part: int, lineage: Lineage) -> bool:
@@ -84,14 +116,11 @@ def snapshot_key(settings: Settings) -> bytes:
 class Standing:
     """The learner as taken: what it has learned, and up to where. Dropped as a whole when it is taken again."""
 
-    def __init__(self, fields: Mapping[str, bytes], learning: Learning, epoch: int) -> None:
+    def __init__(self, head: int, snapshot: Saved, before: Saved, learning: Learning, epoch: int) -> None:
+        self.head, self.snapshot, self.before = head, snapshot, before
         self.learning, self.epoch = learning, epoch
-        self.head = int(fields["head"])
-        self.log = msgspec.json.decode(fields.get("log", b"{}"), type=TopicPlace)
+        self.log, self.taken = msgspec.structs.replace(snapshot.log), deepcopy(snapshot.taken)
         self.saved = self.log.next
-        self.taken = msgspec.json.decode(fields.get("taken", b"{}"), type=dict[str, Taken])
-        self.pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
-        self.parts = msgspec.json.decode(fields.get("parts", b"{}"), type=dict[str, list[str]])
         self.published: dict[str, str] = {}
         self.brands: set[str] = set()
         self.markets: set[str] = set()
@@ -195,20 +224,40 @@ class LearningAgent:
             flat = await self._take_script(keys=[self.keys.learner(PARTITION)], args=[1])
             epoch = self.ledger.server.epoch
             fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
-            pieces = msgspec.json.decode(fields.get("pieces", b"[]"), type=list[str])
-            named = msgspec.json.decode(fields.get("parts", b"{}"), type=dict[str, list[str]])
-            parts = {name: thaw(await self._joined(kept), self.key) for name, kept in named.items()}
-            body = await self._joined(pieces)
+            snapshot, before = Saved.of(fields), msgspec.json.decode(fields.get("before", b"{}"), type=Saved)
+            try:
+                learning = await self._thawed(snapshot)
+            except SnapshotRefused as error:
+                learning = await self._thawed_before(before, error)
+                snapshot, before = before, snapshot
             shown = [await self.client.smembers(names) for names in (self.keys.brands, self.keys.markets)]
             there = {task: await self.client.hkeys(self.keys.versions(task)) for task in ServingSet.__struct_fields__}
-        learning = Learning(self.settings.policy)
-        if body:
-            learning.restore(thaw(body, self.key), parts)
-        standing = Standing(fields, learning, epoch)
+        standing = Standing(int(fields["head"]), snapshot, before, learning, epoch)
         standing.brands, standing.markets = ({name.decode() for name in names} for names in shown)
         standing.shelf = Shelf({task: {name.decode() for name in names} for task, names in there.items()})
         await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
         self.standing = standing
+
+    async def _thawed(self, snapshot: Saved) -> Learning:
+        learning = Learning(self.settings.policy)
+        parts = {name: thaw(await self._joined(kept), self.key) for name, kept in snapshot.parts.items()}
+        if snapshot.pieces:
+            learning.restore(thaw(await self._joined(snapshot.pieces), self.key), parts)
+        return learning
+
+    async def _thawed_before(self, before: Saved, refused: SnapshotRefused) -> Learning:
+        """Take up the snapshot before one that is refused, and learn again what has come since."""
+        if before.pieces:
+            try:
+                learning = await self._thawed(before)
+            except SnapshotRefused as error:
+                refused = error
+            else:
+                logger.error("The learner's snapshot is refused, the one before it serves: %s", refused)
+                return learning
+        raise Misconfigured(
+            f"the learner's snapshot is refused, and so is the one before it: {refused}. {RESCUE}"
+        ) from None
 
     async def _joined(self, pieces: list[str]) -> bytes:
         bodies = await self.client.mget(pieces) if pieces else []
@@ -373,7 +422,7 @@ class LearningAgent:
 
     async def _write(self, standing: Standing, *, with_report: bool) -> None:
         # All is put together before anything is waited for: what is learned meanwhile is the next one's.
-        learning, upto, log = standing.learning, standing.next, msgspec.json.encode(standing.log)
+        learning, upto, log = standing.learning, standing.next, msgspec.structs.replace(standing.log)
         commands, versions = self._models(standing)
         kept_versions, shelf = standing.shelf.commands(self.keys, self.settings, learning, upto)
         commands += kept_versions
@@ -390,7 +439,7 @@ class LearningAgent:
             commands += self._market(standing, report["market"])
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
             self.reported, self.reported_at = time.monotonic(), upto
-        snapshot, taken = freeze(learning.state(), self.key), msgspec.json.encode(standing.taken)
+        snapshot, taken = freeze(learning.state(), self.key), deepcopy(standing.taken)
         by = secrets.token_hex(8)
         name = f"{self.keys.snapshot(PARTITION, SNAPSHOT)}:{by}"
         pieces = pieces_of(name, snapshot)
@@ -398,13 +447,13 @@ class LearningAgent:
         fresh = {
             part: pieces_of(f"{name}:{part}", freeze(body, self.key))
             for part, body in parts.items()
-            if part not in standing.parts
+            if part not in standing.snapshot.parts
         }
-        kept = {part: standing.parts[part] for part in parts if part in standing.parts}
+        kept = {part: some for part, some in standing.snapshot.parts.items() if part in parts}
         kept |= {part: list(some) for part, some in fresh.items()}
-        gone = [*standing.pieces, *(one for part, some in standing.parts.items() if part not in parts for one in some)]
-        fields = ["pieces", msgspec.json.encode(list(pieces)), "parts", msgspec.json.encode(kept)]
-        commands.append(["HSET", learner, "log", log, "taken", taken, *fields])
+        saved, before = Saved(list(pieces), kept, log, taken), standing.snapshot
+        gone = list(standing.before.keys.keys() - before.keys.keys() - saved.keys.keys())
+        commands.append(["HSET", learner, *saved.fields(), "before", msgspec.json.encode(before)])
         commands += [["UNLINK", *gone[begin : begin + 1_000]] for begin in range(0, len(gone), 1_000)]
         written = dict(pieces)
         for some in fresh.values():
@@ -413,7 +462,7 @@ class LearningAgent:
             for piece, body in written.items():
                 await self.client.set(piece, body, ex=PIECE_SECONDS)  # until the write names it
         size = await self._write_fenced(standing, [commands, list(written)], by)
-        standing.saved, standing.pieces, standing.parts = upto, list(pieces), kept
+        standing.saved, standing.snapshot, standing.before = upto, saved, before
         standing.published |= versions
         standing.shelf, standing.answered = shelf, asked
         self.wait = max(SOONEST, (size + sum(map(len, written.values()))) / BYTES_PER_SECOND)

@@ -144,6 +144,13 @@ def _pieces(fields: dict[str, str]) -> list[str]:
     return [*msgspec.json.decode(fields["pieces"]), *(piece for some in parts for piece in some)]
 
 
+def _of_before_alone(fields: dict[str, str], kept: dict[str, str]) -> list[str]:
+    """Pieces of the snapshot before the last one: without a learner that can go back to it nobody needs them."""
+    before = msgspec.json.decode(fields.get("before", "{}"))
+    parts = before.get("parts", {}).values()
+    return sorted({*before.get("pieces", ()), *(piece for some in parts for piece in some)} - set(_pieces(kept)))
+
+
 def take_over(client: Any, settings: Settings, name: str) -> str:
     """Put a learner that was trained anew in the place of the one that serves; return the name that one is kept by.
 
@@ -175,6 +182,8 @@ def take_over(client: Any, settings: Settings, name: str) -> str:
         }  # fmt: skip
         commands: list[list[Any]] = [
             ["HSET", learner, *(text for pair in found["fields"].items() for text in pair)],
+            ["HDEL", learner, "before"],  # what serves now has none yet
+            *(["UNLINK", piece] for piece in _of_before_alone(fields, kept)),
             ["HDEL", keys.retrained, name],
             ["HSET", keys.retrained, before, msgspec.json.encode(told)],
         ]

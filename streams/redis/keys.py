@@ -27,7 +27,8 @@ key                       shape   written by  read by, and what it holds
 ``outbox:{n}``            hash    scoring     relay: records not acknowledged by Kafka yet
 ``budgets``               hash    scoring     scoring: contacts so far, by campaign that has a budget
 ``replayed``              zset    operators   dead-letters: letters that were sent again, by when; the newest 100,000
-``learner:{p}``           hash    learning    learning: head, place, what it took of each shard
+``learner:{p}``           hash    learning    learning: head, place, what it took of each shard,
+                                              pieces of its snapshot, and the same of the one before
 ``snapshot:{p}:<task>``   string  learning    learning: signed pickle
 ========================  ======  ==========  ===================================================================
 """

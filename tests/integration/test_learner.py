@@ -115,7 +115,7 @@ def test_what_was_saved_is_taken_again_to_the_bit(services, tmp_path, monkeypatc
             await world.emit(hold)
         await world.learn(first)
         await first._save()
-        pieces = first.standing.pieces
+        pieces = first.standing.snapshot.pieces
         assert len(pieces) > 3
         assert {world.plain.ttl(name) for name in pieces} == {-1}
         second = await world.learner()
@@ -124,10 +124,47 @@ def test_what_was_saved_is_taken_again_to_the_bit(services, tmp_path, monkeypatc
         await world.emit(hold)
         await world.learn(second)
         await second._save()
+        assert world.plain.exists(*pieces) == len(pieces)  # the one before stays
+        await world.emit(hold)
+        await world.learn(second)
+        await second._save()
         assert not world.plain.exists(*pieces)  # what is no longer named is gone
         third = await world.learner()
-        assert examples(third)["churn"] == 18
+        assert examples(third)["churn"] == 21
         assert bits(third) == bits(second)
+
+    run(services, tmp_path, test)
+
+
+def change_a_byte(world, name):
+    body = world.plain.get(name)
+    world.plain.set(name, body[:50] + bytes([body[50] ^ 1]) + body[51:])
+
+
+def test_a_snapshot_that_was_changed_is_refused_and_the_one_before_it_serves(services, tmp_path, caplog):
+    async def test(world):
+        first, hold = await world.learner(), await world.ledger.take(0)
+        for _ in range(3):
+            await world.emit(hold)
+            await world.learn(first)
+            await first._save()
+        change_a_byte(world, first.standing.snapshot.pieces[0])
+        second = await world.learner()
+        assert "refused, the one before it serves: the signature does not fit" in caplog.text
+        assert second.standing.next == 4
+        assert examples(second)["churn"] == 6
+        await world.learn(second)
+        assert second.standing.taken == first.standing.taken
+        assert bits(second) == bits(first)
+        refused = second.standing.before.pieces
+        await second._save()
+        assert not world.plain.exists(*refused)
+        third = await world.learner()
+        assert (third.standing.next, bits(third)) == (6, bits(first))
+        for saved in (third.standing.snapshot, third.standing.before):
+            change_a_byte(world, saved.pieces[0])
+        with pytest.raises(Misconfigured, match=r"and so is the one before it: the signature .* retrain"):
+            await world.learner()
 
     run(services, tmp_path, test)
 
@@ -155,12 +192,16 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
             for row in rows:
                 plain.take(row)
             await world.learn(agent)
-            before = dict(agent.standing.parts)
+            before = dict(agent.standing.snapshot.parts)
             if n % 6 == 0:
                 await agent._save()
-                after = agent.standing.parts
+                after = agent.standing.snapshot.parts
                 assert all(after[part] == before[part] for part in after if part in before)
-                named = {one for some in after.values() for one in some} | set(agent.standing.pieces)
+                named = (
+                    {one for some in after.values() for one in some}
+                    | agent.standing.snapshot.keys.keys()
+                    | agent.standing.before.keys.keys()
+                )
                 kept = {
                     key.decode() for key in world.plain.scan_iter(world.keys.snapshot(PARTITION, "all") + "*", 1_000)
                 }
@@ -296,7 +337,7 @@ def test_a_snapshot_with_a_piece_missing_is_not_named(services, tmp_path):
         again = await world.learner()
         assert again.standing.next == 2
         assert examples(again)["churn"] == 3
-        world.plain.delete(*again.standing.pieces)
+        world.plain.delete(*again.standing.snapshot.pieces)
         with pytest.raises(Misconfigured, match="snapshot is gone"):
             await world.learner()
 

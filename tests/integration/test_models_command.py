@@ -200,8 +200,8 @@ def test_a_budget_is_changed_once_and_outlives_the_worker(job):
     assert set(after["budget"]["benched"]) > set(usual["benched"])
     assert "boosted" not in shares  # sees all, as the dearest of those that may serve
     assert 0.0 < after["shares"]["boosted"] < 1.0  # it may serve: it sees a share, and is never benched
-    assert after["changes"][-1]["what"] == "budget"
-    assert after["changes"][-1]["reason"] == f"asked for by operator ({told['request']['id']}): a small machine"
+    change = next(one for one in reversed(after["changes"]) if one["what"] == "budget")
+    assert change["reason"] == f"asked for by operator ({told['request']['id']}): a small machine"
     assert after["champion"] == before["champion"]
     scraped = scrape(job)
     assert scraped['streamscore_learning_microseconds{of="budget",task="churn"}'] == 500.0

@@ -16,7 +16,7 @@ import typer
 
 from chaos.fuzz import fuzz as run_fuzz
 from chaos.mutations import MUTATIONS
-from chaos.rounds import Round, Rounds
+from chaos.rounds import Round, Rounds, injections
 from chaos.stack import stack
 from chaos.times import MEASURES, measure
 
@@ -31,17 +31,20 @@ def rounds(
     only: Annotated[int | None, typer.Option(help="One round of these, to see it again.")] = None,
     first: Annotated[int, typer.Option(help="Begin with this round, to run the rest elsewhere.")] = 0,
     fault: Annotated[str | None, typer.Option(help="Only rounds whose fault has this in its name.")] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Each fault inside a worker, once, instead of a draw.")
+    ] = False,
     brokers: Annotated[int, typer.Option(help="Of a cluster; 3 replicas of all where there are as many.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Where to write all figures as JSON.")] = None,
 ) -> None:
     """Run rounds of one fault each on a Kafka and a Redis of their own."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    print(f"seed {seed}, {rounds} rounds, in {folder}", flush=True)
+    print(f"seed {seed}, {len(injections()) if steps else rounds} rounds, in {folder}", flush=True)
     done: list[Round] = []
     began = time.monotonic()
     with stack(folder / "stack", brokers) as own:
         running = Rounds(own, folder, seed)
-        for number, drawn in running.draw(rounds):
+        for number, drawn in enumerate(injections()) if steps else running.draw(rounds):
             name = drawn if isinstance(drawn, str) else f"{drawn.act} {drawn.when} {drawn.step}"
             if number < first or (only is not None and number != only) or (fault is not None and fault not in name):
                 continue

@@ -18,7 +18,7 @@ Moment = tuple[float, float]
 Fault = Callable[[Job, random.Random], Moment]
 ASLEEP = 13.0
 """Seconds that a zombie sleeps: beyond the group's session timeout of 7 s."""
-STOPS = 12.0
+STOPS = 10.0
 """Seconds that a worker has to end: 9.5 are promised."""
 MOST = 4
 """Workers that there are at most, one a shard."""

@@ -71,7 +71,7 @@ class Rounds:
         self._inputs: dict[int, Input] = {}
 
     def input(self, number: int) -> Input:
-        """One of a few inputs."""
+        """An input, by its number."""
         if number not in self._inputs:
             self._inputs[number] = make(f"{self.seed}-{number}", self.events, PARTITIONS, CUSTOMERS, BROKEN)
         return self._inputs[number]

@@ -6,7 +6,6 @@ import msgspec
 import typer
 
 from streams.cli.app import app, end, out
-from streams.errors import Unavailable
 from streams.settings import load_settings
 
 
@@ -20,18 +19,14 @@ def market(
 
     Ends with 1 if the category is not known, or nothing is known of the product.
     """
-    import redis
-
+    from streams.redis.client import reader, redis_errors
     from streams.redis.keys import Keys
     from streams.reporting.summary_market import show_market, show_product
 
     settings = load_settings()
     keys = Keys(settings.prefix)
-    try:
-        with redis.Redis.from_url(settings.given("redis"), decode_responses=True) as client:
-            fields: dict[str, str] = client.hgetall(keys.market(category) if product is None else keys.pairs(product))
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise Unavailable(f"redis: {error}") from None
+    with redis_errors(), reader(settings, text=True) as client:
+        fields: dict[str, str] = client.hgetall(keys.market(category) if product is None else keys.pairs(product))
     if not fields:
         end(1, f"category {category} is not known" if product is None else f"nothing is known of product {product}")
     figures: dict[str, Any] = {name: msgspec.json.decode(text) for name, text in fields.items()}

@@ -1,6 +1,9 @@
 import os
+import re
+from pathlib import Path
 
 import pytest
+import redis
 
 from streams.embedded import services as start
 
@@ -9,3 +12,27 @@ from streams.embedded import services as start
 def services():
     with start(os.environ.get("STREAMSCORE_BROKER"), os.environ.get("STREAMSCORE_REDIS"), quiet=True) as started:
         yield started
+
+
+SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+PASSWORD = "opens-the-door-7"  # noqa: S105 - of servers that live as long as the tests
+
+
+@pytest.fixture(scope="session")
+def documented():
+    """Return the line of docs/security.md that makes a user, as a command, and the password in it."""
+
+    def command(user):
+        line = re.search(rf"^ACL SETUSER {user} .*$", SECURITY, re.MULTILINE)
+        return line[0].replace("<password>", PASSWORD).split()
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def operator(services, documented):
+    """Settings of who has the rights that docs/security.md gives to operators, and no more."""
+    with redis.Redis.from_url(services.redis, decode_responses=True) as plain:
+        assert plain.execute_command(*documented("operator")) in (True, "OK")
+        yield {"STREAMSCORE_REDIS_USER": "operator", "STREAMSCORE_REDIS_PASSWORD": PASSWORD}
+        plain.execute_command("ACL", "DELUSER", "operator")

@@ -19,7 +19,7 @@ TAKES = 3_000_000
 
 
 @pytest.fixture
-def shop(services):
+def shop(services, operator):
     """Topics of their own, and a way to write letters and records into them."""
     prefix = f"again-{secrets.token_hex(4)}-"
     ensure_topics(services.broker, prefix, 1)
@@ -48,6 +48,7 @@ def shop(services):
     def ask(*arguments, code=0):
         env = {
             "STREAMSCORE_BROKER": services.broker, "STREAMSCORE_REDIS": services.redis, "STREAMSCORE_PREFIX": prefix,
+            **operator,
         }  # fmt: skip
         done = CliRunner().invoke(app, ["dead-letters", *arguments], env=env)
         assert done.exit_code == code, (done.output, done.exception)

@@ -34,8 +34,8 @@ EVENTS = 2_500
 class Job:
     """A worker that scores and learns under one prefix, and the command beside it."""
 
-    def __init__(self, services, folder):
-        self.folder = folder
+    def __init__(self, services, operator, folder):
+        self.folder, self.operator = folder, operator
         self.settings = load_settings(
             broker=services.broker, redis=services.redis, prefix=f"test-{secrets.token_hex(6)}-", clock="events",
             idle_after_seconds=1.0, partitions=2, data=folder / "data", window_days=20.0, draw_days=10.0,
@@ -70,7 +70,7 @@ class Job:
 
     def models(self, *args, code=0):
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.env.items():
+            for name, value in (self.env | self.operator).items():
                 patch.setenv(name, value)
             patch.setattr(out, "width", 200)  # made when the module was loaded, as wide as things were then
             done = CliRunner().invoke(app, ["models", *args])
@@ -89,8 +89,8 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(services, tmp_path_factory):
-    job = Job(services, tmp_path_factory.mktemp("job"))
+def job(services, operator, tmp_path_factory):
+    job = Job(services, operator, tmp_path_factory.mktemp("job"))
     ensure_topics(job.settings.broker, job.settings.prefix, job.settings.partitions)
     job.stream = Simulation(200, 3 * EVENTS, seed=5).events()
     feed(job)

@@ -1,7 +1,6 @@
 """Servers that ask who is there: Kafka with TLS and a login, Redis with TLS and the documented ACL."""
 
 import os
-import re
 import secrets
 import signal
 import socket
@@ -11,12 +10,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import redis
 import trustme
+from typer.testing import CliRunner
 
+from streams.cli import app
 from streams.embedded.kafka import Guarded, fetch_kafka, start_kafka
 from streams.embedded.process import free_port, watch
 from streams.kafka.producer import _send_slowly, send
@@ -25,8 +25,7 @@ from streams.redis.keys import Keys
 from streams.replay import online_retail
 from streams.settings import load_settings
 
-PASSWORD = "opens-the-door-7"  # noqa: S105 - of servers that live as long as the test
-SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+PASSWORD = "opens-the-door-7"  # noqa: S105 - of servers that live as long as the test, and of `documented`
 
 
 @pytest.fixture(scope="module")
@@ -120,14 +119,8 @@ def tls_before(port, certificate):
         listening.close()
 
 
-def documented(user):
-    """Return the line of docs/security.md that makes a user, as a command."""
-    line = re.search(rf"^ACL SETUSER {user} .*$", SECURITY, re.MULTILINE)
-    return line[0].replace("<password>", PASSWORD).split()
-
-
 @pytest.fixture(scope="module")
-def guarded_redis(services, files):
+def guarded_redis(services, files, documented):
     """URL of a Redis behind TLS, and its plain client for looking."""
     with redis.Redis.from_url(services.redis, decode_responses=True) as plain:
         for user in ("streamscore", "reader"):
@@ -263,6 +256,24 @@ def test_a_reader_reads_and_writes_nothing(guarded_redis, services):
                 write()
         with pytest.raises(redis.exceptions.NoPermissionError):
             reader.hgetall("state:{0}")
+
+
+def test_an_operator_changes_no_score_and_no_state(operator, services):
+    with redis.Redis.from_url(services.redis, username="operator", password=PASSWORD) as client:
+        for key in ("customer:x", "state:{0}", "shard:{0}", "models", "brand:x"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.hset(key, "churn", "0")
+        for command in (client.flushall, lambda: client.hgetall("state:{0}"), lambda: client.config_get("*")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                command()
+
+
+@pytest.mark.parametrize("command", [["market"], ["brand", "nobody"], ["customer", "nobody"]])
+def test_a_reader_looks_up_with_tls_and_login(command, env, monkeypatch):
+    for name, value in (env | {"STREAMSCORE_REDIS_USER": "reader"}).items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, done.stderr.count("is not known")) == (1, 1), (done.output, done.exception)
 
 
 def test_settings_show_no_secret(env):

@@ -103,8 +103,7 @@ def relay_before_commit() -> None:
             early = [Entry(hold.head + 1, part, hold.head, one) for part, one in enumerate(records(chunk))]
             await relays[0].send(hold.partition, early)
             await asyncio.sleep(0.3)
-            await original(self, hold, chunk)
-            return []
+            return await original(self, hold, chunk)
 
         return commit
 

@@ -135,7 +135,11 @@ class Shard:
         began, n = self.hold.place.time, self.hold.partition
         while True:
             chunk = Chunk(n, began, _copy(place), items, loaded.customers, until, idle, tell, sold_to, loaded.spent)
-            commit = handle(chunk, self.shop, models, now)
+            try:
+                commit = handle(chunk, self.shop, models, now)
+            except Exception as error:
+                error.add_note(f"in a chunk of shard {n}: {_extent(items)}")
+                raise
             try:
                 entries = await self.ledger.commit(self.hold, commit)
             except BudgetExceeded:  # another shard was faster: decide again, with what is left
@@ -163,6 +167,14 @@ class Shard:
                     f"last at offset {one.offset} ({reason}). Nothing more of it is taken. Look at the dead letters, "
                     "mend what sends them; or set STREAMSCORE_POISON_SHARE=1 to let all of them go there"
                 )
+
+
+def _extent(items: Iterable[Item]) -> str:
+    """Say which records are in a chunk, for whoever looks for the one that is at fault."""
+    offsets: dict[str, list[int]] = {}
+    for item in items:
+        offsets.setdefault(item.arrived.topic, []).append(item.arrived.offset)
+    return ", ".join(f"{topic} {some[0]} to {some[-1]}" for topic, some in offsets.items()) or "timers alone"
 
 
 def _yes(_topic: str) -> bool:

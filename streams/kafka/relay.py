@@ -108,9 +108,15 @@ class Relay:
     async def _send_as_it_fits(self, partition: int, entry: Entry) -> None:
         record = entry.record
         for one in (record, *_cut(record)):
+            producer = self.producer
             try:
-                await (await self._send(partition, msgspec.structs.replace(entry, record=one)))
+                answer = await self._send(partition, msgspec.structs.replace(entry, record=one))
             except aiokafka.errors.MessageSizeTooLargeError:
+                continue
+            try:
+                await answer
+            except aiokafka.errors.MessageSizeTooLargeError:
+                await self._renew(producer)  # by the broker: the numbers of this one have a gap now
                 continue
             return
         raise Misconfigured(

@@ -1,6 +1,10 @@
-"""What leaves, on a real broker that has lost what it had acknowledged."""
+"""What leaves, on a real broker that has lost what it had acknowledged, or refuses what is too large for it."""
 
 import asyncio
+import secrets
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from chaos.stack import stack
 from schemas.commit import Outgoing
@@ -50,3 +54,34 @@ def test_a_broker_that_has_lost_records_is_sent_to_again_without_a_restart(tmp_p
     with stack(tmp_path) as own:
         ensure_topics(own.broker, "", 1)
         asyncio.run(test(own))
+
+
+def test_a_letter_that_the_broker_finds_too_large_goes_without_its_body_and_the_next_ones_go_too(services):
+    prefix = f"test-{secrets.token_hex(6)}-"
+    ensure_topics(services.broker, prefix, 1)
+    name = f"{prefix}dead-letters"
+    less = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[less])
+    admin = AdminClient({"bootstrap.servers": services.broker})
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(20)
+
+    def letter(head, size):
+        ours = (("streamscore-reason", b"invalid"), ("streamscore-offset", str(head).encode()))
+        return [Entry(head, 0, head - 1, Outgoing("dead-letters", b"k", b"x" * size, (("own", None), *ours)))]
+
+    async def test():
+        relay = RelayThread(services.broker, prefix)
+        await relay.start()
+        for head, size in enumerate((10, 50_000, 20, 60_000, 30)):
+            await relay.send(0, letter(head, size))
+        await relay.stop()
+
+    asyncio.run(test())
+    consumer = Consumer({"bootstrap.servers": services.broker, "group.id": "none", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(name, 0, 0)])
+    found = {}
+    while len(found) < 5 and (message := consumer.poll(10)) is not None:
+        found[dict(message.headers())["streamscore-offset"]] = len(message.value() or b"")
+    consumer.close()
+    assert found == {b"0": 10, b"1": 0, b"2": 20, b"3": 0, b"4": 30}

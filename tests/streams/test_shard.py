@@ -16,6 +16,7 @@ from schemas.codec import encode, topic_of
 from schemas.commit import Arrived
 from schemas.decisions import decode_trigger
 from schemas.events import Customer, Line, Purchase
+from streams import shard as module
 from streams.errors import BudgetExceeded, Flood
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
@@ -245,6 +246,22 @@ def test_a_new_holder_tells_at_once_that_the_shard_is_not_idle_any_more():
         again = await shard_of(ledger, Shop(Policy()))
         again.receive([arrived(0, Customer(event_id="h", customer_id="a", occurred_at=START))])
         assert stands(await step(again)) == [(START.timestamp(), False)]
+
+    asyncio.run(test())
+
+
+def test_an_error_of_ours_says_which_records_it_was_about(monkeypatch):
+    def broken(*_given):
+        raise KeyError("ours")
+
+    async def test():
+        shard = await shard_of(MemoryLedger(), Shop(Policy()))
+        shard.receive([arrived(n, purchase(n)) for n in range(4, 9)])
+        monkeypatch.setattr(module, "handle", broken)
+        with pytest.raises(KeyError) as raised:
+            await step(shard)
+        assert raised.value.__notes__ == ["in a chunk of shard 0: transactions 4 to 8"]
+        assert (await shard.ledger.take(0)).place.topics == {}  # nothing is acknowledged
 
     asyncio.run(test())
 

@@ -92,7 +92,7 @@ class Job:
 def job(services, operator, tmp_path_factory):
     job = Job(services, operator, tmp_path_factory.mktemp("job"))
     ensure_topics(job.settings.broker, job.settings.prefix, job.settings.partitions)
-    job.stream = Simulation(200, 3 * EVENTS, seed=5).events()
+    job.stream = Simulation(200, 9 * EVENTS, seed=5).events()
     feed(job)
     job.start()
     try:
@@ -300,7 +300,7 @@ def test_attributes_are_shown_by_the_names_that_explanations_give(job):
     """The learner knows them by number. What no explanation names stays a number, and only the shown report changes."""
     learner = job.keys.learner(0)
     report = json.loads(job.client.hget(learner, "report"))
-    named, unnamed = "#6f45", "#cc1d"  # country=GB, card=true
+    named, unnamed = "#6f45", "#0002"  # country=GB, and what nobody has
     report["tasks"]["churn"]["importance"] = {"orders": 0.5, named: 0.4, "#ee7e": 0.3, unnamed: 0.2}
     segment = {"name": "some", "examples": 10, "score": 0.5, "features": {named: {"size": 0.1, "mean": -0.1}}}
     report["tasks"]["churn"]["importance_by_segment"] = {"1": segment}

@@ -58,8 +58,7 @@ def test_after_a_wait_the_rate_is_no_higher(producer):
             yield one
 
     send(slow(), [], rate=100.0)
-    apart = [after - before for before, after in zip(producer.at[:-1], producer.at[1:], strict=True)]
-    assert min(apart) > 0.009
+    assert producer.at[-1] - producer.at[1] > 0.25  # 28 letters at 100/s; all at once if what was missed is made up for
 
 
 def test_what_was_taken_is_remembered_whatever_else_went_wrong(producer):

@@ -86,9 +86,9 @@ class Saved(msgspec.Struct):
         return [part for name in _SAVED for part in (name, msgspec.json.encode(getattr(self, name)))]
 
     @property
-    def keys(self) -> dict[str, None]:
+    def keys(self) -> set[str]:
         """All that it is made of."""
-        return dict.fromkeys([*self.pieces, *(one for some in self.parts.values() for one in some)])
+        return {*self.pieces, *(one for some in self.parts.values() for one in some)}
 
 
 _SAVED: Final = Saved.__struct_fields__
@@ -452,7 +452,7 @@ class LearningAgent:
         kept = {part: some for part, some in standing.snapshot.parts.items() if part in parts}
         kept |= {part: list(some) for part, some in fresh.items()}
         saved, before = Saved(list(pieces), kept, log, taken), standing.snapshot
-        gone = list(standing.before.keys.keys() - before.keys.keys() - saved.keys.keys())
+        gone = list(standing.before.keys - before.keys - saved.keys)
         commands.append(["HSET", learner, *saved.fields(), "before", msgspec.json.encode(before)])
         commands += [["UNLINK", *gone[begin : begin + 1_000]] for begin in range(0, len(gone), 1_000)]
         written = dict(pieces)

@@ -140,15 +140,17 @@ def drop(client: Any, settings: Settings, name: str) -> bool:
 
 
 def _pieces(fields: dict[str, str]) -> list[str]:
-    parts = msgspec.json.decode(fields["parts"]).values()
-    return [*msgspec.json.decode(fields["pieces"]), *(piece for some in parts for piece in some)]
+    return _named(msgspec.json.decode(fields["pieces"]), msgspec.json.decode(fields["parts"]))
+
+
+def _named(pieces: list[str], parts: dict[str, list[str]]) -> list[str]:
+    return [*pieces, *(piece for some in parts.values() for piece in some)]
 
 
 def _of_before_alone(fields: dict[str, str], kept: dict[str, str]) -> list[str]:
     """Pieces of the snapshot before the last one: without a learner that can go back to it nobody needs them."""
     before = msgspec.json.decode(fields.get("before", "{}"))
-    parts = before.get("parts", {}).values()
-    return sorted({*before.get("pieces", ()), *(piece for some in parts for piece in some)} - set(_pieces(kept)))
+    return sorted({*_named(before.get("pieces", []), before.get("parts", {}))} - {*_pieces(kept)})
 
 
 def take_over(client: Any, settings: Settings, name: str) -> str:

@@ -2,8 +2,8 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -115,8 +115,9 @@ class Shard:
         done = await self._commit(
             items, place, loaded, models, now, until=until, idle=idle, tell=telling, sold_to=sold_to
         )
-        if "sales" in done.commit.examples:
-            self.told = sales_time(done.commit.place, sold_to, idle=idle), idle
+        sales: Sequence[Any] = done.commit.examples.get("sales", ())
+        for row in sales:
+            self.told = row["time"], row["idle"]
         return done
 
     async def _commit(

@@ -199,8 +199,8 @@ def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, 
                 assert all(after[part] == before[part] for part in after if part in before)
                 named = (
                     {one for some in after.values() for one in some}
-                    | agent.standing.snapshot.keys.keys()
-                    | agent.standing.before.keys.keys()
+                    | agent.standing.snapshot.keys
+                    | agent.standing.before.keys
                 )
                 kept = {
                     key.decode() for key in world.plain.scan_iter(world.keys.snapshot(PARTITION, "all") + "*", 1_000)

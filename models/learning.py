@@ -290,7 +290,7 @@ class Learning:
         if len(times) < row["partitions"]:
             return
         time = min(times)
-        day = self._day(time - self.policy.lateness)
+        day = self._day(time - self.policy.waits("sales"))
         if self.sales.next_day is None or day > self.sales.next_day:
             self._close_market(day)
             self.brands.close(day)

@@ -13,7 +13,7 @@ Inboxes = dict[str, deque[Arrived]]
 MAX_BYTES: Final = 1_000_000
 """Of records in one chunk: what does not fit is the next one's. A larger record is a chunk of its own."""
 AGREE: Final = 10
-"""So many customers in a row must tell of a time far ahead before it is believed."""
+"""So many customers must tell of a time far ahead before it is believed; fewer where fewer were believed before."""
 RECENT: Final = 1_000
 """The share of refused records is an exponential average over about so many."""
 JUMP: Final = "time_jump"
@@ -48,7 +48,7 @@ def judge_jump(arrived: Arrived, place: TopicPlace, policy: Policy) -> None:
 
 def _agreed(at: float, place: TopicPlace, policy: Policy) -> bool:
     """Whether the last customers whose records were refused for their time are so many, and tell of about this time."""
-    if len(place.jumps) < AGREE:
+    if len(place.jumps) < place.agree:
         return False
     times = [at, *(time for _, time in place.jumps)]
     return max(times) - min(times) <= policy.max_jump
@@ -56,9 +56,18 @@ def _agreed(at: float, place: TopicPlace, policy: Policy) -> bool:
 
 def _remember_jump(arrived: Arrived, place: TopicPlace) -> None:
     assert arrived.event is not None  # noqa: S101 - only a record that was read is refused for its time
-    name = arrived.event.customer_id or ""  # anonymous sales are one customer: nobody knows better
-    who = blake2b(name.encode(), digest_size=8, person=b"jump").digest()
+    who = _who(arrived.event.customer_id or "")  # anonymous sales are one customer: nobody knows better
     place.jumps = (*(jump for jump in place.jumps if jump[0] != who), (who, arrived.at))[-AGREE:]
+
+
+def _believe(arrived: Arrived, place: Place) -> None:
+    customer = None if arrived.event is None else arrived.event.customer_id
+    if customer and (who := _who(customer)) not in place.believed:
+        place.believed = (*place.believed, who)
+
+
+def _who(customer: str) -> bytes:
+    return blake2b(customer.encode(), digest_size=8, person=b"jump").digest()
 
 
 def key_of(arrived: Arrived, place: TopicPlace) -> float | None:
@@ -124,9 +133,11 @@ def _take(arrived: Arrived, place: Place, at: TopicPlace, policy: Policy) -> Ite
         _remember_jump(arrived, at)
     elif not refused and at.limit_from is not None and arrived.at > at.limit_from + policy.max_jump:
         at.jumps = ()  # it is believed
+    if not refused and len(place.believed) < AGREE:
+        _believe(arrived, place)
     if at.shown is not None:
         place.time = at.shown if place.time is None else max(place.time, at.shown)
-    at.limit_from = place.time
+    at.limit_from, at.agree = place.time, len(place.believed) or AGREE
     return Item(at.shown, arrived, at.refused)
 
 

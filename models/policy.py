@@ -1,12 +1,15 @@
 """What an operator decides, as far as the pure part reads it."""
 
 from functools import lru_cache
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 DAY = 86_400.0
 
+
+Awaiting = Literal["response", "window", "sales"]
 
 _zone = lru_cache(ZoneInfo)
 
@@ -24,7 +27,10 @@ class Policy(Struct, frozen=True, kw_only=True):
         Whose public holidays the shop may be closed on: a country, or a part of it, by ISO 3166 (`GB`, `GB-ENG`).
         Empty: none are known ahead.
     lateness
-        An event this much older than the newest of its topic is late; outcomes wait as long.
+        An event this much older than the newest of its topic is late.
+    response_lateness, window_lateness, sales_lateness
+        How long after its end an answer to a contact, a window of `churn` and `value`, and a day of sales (and of
+        the market and brands) wait for what belongs to them. None: as long as `lateness`.
     max_jump
         An event further than this beyond the shard's time is refused.
     poison_share
@@ -43,12 +49,20 @@ class Policy(Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
     holidays: str = ""
     lateness: float = 3_600.0
+    response_lateness: float | None = None
+    window_lateness: float | None = None
+    sales_lateness: float | None = None
     max_jump: float = 366 * DAY
     poison_share: float = 0.5
     draw_days: float = 30.0
     window_days: float = 90.0
     response_days: float = 7.0
     example_share: float = 1.0
+
+    def waits(self, what: Awaiting) -> float:
+        """Return how long after its end so much is still added, in seconds of event time."""
+        own = {"response": self.response_lateness, "window": self.window_lateness, "sales": self.sales_lateness}[what]
+        return self.lateness if own is None else own
 
     @property
     def zone(self) -> ZoneInfo:

@@ -32,7 +32,8 @@ class TopicPlace(Struct):
 
     `shown` is the newest event time of the topic, `limit_from` the shard's time after the topic's last record.
     `refused` is the share of dead letters among its recent records, `jumps` the last records whose time was too
-    far ahead: whose (a hash), and when. `id` and `partitions` are the topic's own, as Kafka tells them.
+    far ahead: whose (a hash), and when; so many customers must `agree` about it. `id` and `partitions` are the
+    topic's own, as Kafka tells them.
     """
 
     next: int = 0
@@ -40,6 +41,7 @@ class TopicPlace(Struct):
     limit_from: float | None = None
     refused: float = 0.0
     jumps: tuple[tuple[bytes, float], ...] = ()
+    agree: int = 10
     id: str = ""
     partitions: int = 0
 
@@ -50,13 +52,15 @@ class Place(Struct):
     `totals` counts what was done since the beginning, exactly: `scored`, `late`, `duplicate`,
     `anonymous`, `forgotten` and `dead_letter` add up to the records read; then `trigger:<campaign>` and
     `suppressed:<campaign>:<reason>`, `missing`: records that Kafka no longer had when an operator said to go on,
-    and `pending:<task>`: examples whose outcome is waited for.
+    and `pending:<task>`: examples whose outcome is waited for. `believed` are the first ten customers (hashes)
+    of whom a record was taken.
     """
 
     topics: dict[str, TopicPlace] = field(default_factory=dict)
     time: float | None = None
     anonymous: dict[str, bytes] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+    believed: tuple[bytes, ...] = ()
 
 
 def pending_examples(places: Iterable[Place]) -> dict[str, int]:
@@ -83,7 +87,8 @@ class Counts(Struct):
     """What a chunk did, for metrics and reports. Nothing is decided on it.
 
     `label_delays` are seconds of event time, by task, from a decision to the moment its example is learned from.
-    `pending` is by how many examples, by task, more are waited for than before.
+    `pending` is by how many examples, by task, more are waited for than before. `behind` are events, by task, that
+    came later than the task waits: the outcome or the day that they belong to may have closed without them.
     """
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -92,6 +97,7 @@ class Counts(Struct):
     suppressed: dict[tuple[str, str], int] = field(default_factory=dict)
     label_delays: dict[str, list[float]] = field(default_factory=dict)
     pending: dict[str, int] = field(default_factory=dict)
+    behind: dict[str, int] = field(default_factory=dict)
 
     def add_to(self, totals: dict[str, int]) -> None:
         """Add this chunk to what was counted before."""

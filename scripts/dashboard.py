@@ -84,6 +84,12 @@ FLOW: Final = Section(
             [Query(_rate("streamscore_events_total", "topic"), "{{topic}}")], stacked=True,
         ),
         Panel(
+            "Too late for a task",
+            "Events that came later than the task waits: the outcome or day that they belong to may have closed "
+            "without them.",
+            "eps", [Query(_rate("streamscore_late_total", "task"), "{{task}}")],
+        ),
+        Panel(
             "Records behind, by topic",
             "Records in Kafka that no commit holds yet. `examples` is the learner's: scores go on while it is behind, "
             "with older models.",

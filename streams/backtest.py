@@ -88,7 +88,7 @@ class Backtest:
             self.learning.labels.update((pair.key, pair.label) for pair in pairs(event.attributes))
         if isinstance(event, Contact):
             window = event.window_seconds or self.shop.policy.response_days * DAY
-            heappush(self.closings, at + window + self.shop.policy.lateness)
+            heappush(self.closings, at + window + self.shop.policy.waits("response"))
 
     async def _mature(self, until: float) -> None:
         """Learn every answer to a contact that is known by `until`, before anything later is decided."""

@@ -18,10 +18,10 @@ from streams.settings import Settings
 
 LIBRARIES: Final = ("streamscore", "river", "numpy", "scipy")
 LEARNED_WITH: Final = (
-    "currency", "timezone", "holidays", "window_days", "response_days", "lateness_seconds", "draw_days",
-    "example_share",
+    "currency", "timezone", "holidays", "window_days", "response_days", "lateness_seconds",
+    "response_lateness_seconds", "window_lateness_seconds", "sales_lateness_seconds", "draw_days", "example_share",
 )  # fmt: skip
-"""Settings that change what is learned; those that a release does not have are left out."""
+"""Settings that change what is learned; those that are not set, or that a release does not have, are left out."""
 Command = list[Any]
 
 
@@ -48,9 +48,14 @@ def lineage(settings: Settings, learning: Learning, task: str, offset: int | Non
         "learner": learning.name,
         "offset": offset,
         "published_at": _rfc3339(time.time()),
-        "settings": {name: getattr(settings, name) for name in LEARNED_WITH if hasattr(settings, name)},
+        "settings": _learned_with(settings),
         "libraries": libraries(),
     }
+
+
+def _learned_with(settings: Settings) -> dict[str, Any]:
+    found = {name: getattr(settings, name, None) for name in LEARNED_WITH}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _rfc3339(at: float) -> str:

@@ -62,6 +62,9 @@ class Metrics:
         self.waiting = Gauge(
             "streamscore_waiting_seconds", "How long a topic is waited for", PARTITIONED, registry=registry
         )
+        self.behind = Counter(
+            "streamscore_late_total", "Events that came later than the task waits", ["task"], registry=registry
+        )
         self._outbox: Gauge | None = None
         self.dead = Counter("streamscore_dead_letters_total", "Records refused", ["reason"], registry=registry)
         self.triggers = Counter("streamscore_triggers_total", "Decisions to contact", ["campaign"], registry=registry)
@@ -199,6 +202,8 @@ class Metrics:
         counts = commit.counts
         for (topic, outcome), n in counts.events.items():
             self.events.labels(topic, outcome).inc(n)
+        for task, n in counts.behind.items():
+            self.behind.labels(task).inc(n)
         for reason, n in counts.dead.items():
             self.dead.labels(reason).inc(n)
         for campaign, n in counts.triggers.items():

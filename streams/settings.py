@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     holidays: str = ""
     clock: Annotated[str, Field(pattern="^(wall|events)$")] = "wall"
     lateness_seconds: Annotated[float, Field(ge=0)] = 3_600.0
+    response_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
+    window_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
+    sales_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
     max_jump_days: Annotated[float, Field(gt=0)] = 366.0
     poison_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     on_missing: Annotated[str, Field(pattern="^(stop|go_on)$")] = "stop"
@@ -106,6 +109,9 @@ class Settings(BaseSettings):
             timezone=self.timezone,
             holidays=self.holidays,
             lateness=self.lateness_seconds,
+            response_lateness=self.response_lateness_seconds,
+            window_lateness=self.window_lateness_seconds,
+            sales_lateness=self.sales_lateness_seconds,
             max_jump=self.max_jump_days * DAY,
             poison_share=self.poison_share,
             draw_days=self.draw_days,

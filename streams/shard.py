@@ -184,4 +184,4 @@ def _yes(_topic: str) -> bool:
 
 def _copy(place: Place) -> Place:
     topics = {name: msgspec.structs.replace(at) for name, at in place.topics.items()}
-    return Place(topics, place.time, dict(place.anonymous), dict(place.totals))
+    return Place(topics, place.time, dict(place.anonymous), dict(place.totals), place.believed)

@@ -199,16 +199,16 @@ class _Decider:
         event, pending = step.event, remembered.standing.pending
         if isinstance(event, Converted):
             for one in pending:
-                within = one.opened_at < step.at <= one.closes_at - self.shop.policy.lateness
+                within = one.opened_at < step.at <= one.closes_at - self.shop.policy.waits("response")
                 one.converted = one.converted or (within and one.campaign_id == event.campaign_id)
         elif isinstance(event, Contact):
             ours = [one for one in pending if one.decision_id and one.decision_id == event.decision_id]
             for one in ours:
                 one.confirmed = True
-                one.closes_at = step.at + self._window(event) + self.shop.policy.lateness
+                one.closes_at = step.at + self._window(event) + self.shop.policy.waits("response")
             if not ours and step.row is not None and self.scores is not None:
                 opened = self._open(event.campaign_id, event.decision_id, step, isinstance(event, Sent))
-                opened.closes_at = step.at + self._window(event) + self.shop.policy.lateness
+                opened.closes_at = step.at + self._window(event) + self.shop.policy.waits("response")
                 opened.confirmed, opened.propensity = True, event.propensity
                 self._keep(remembered, opened)
 
@@ -265,7 +265,7 @@ class _Decider:
         opened = self._open(trigger.campaign_id, trigger.id, step, not trigger.withheld)
         policy = self.shop.policy
         wait = policy.response_days * DAY if trigger.withheld else trigger.expires_at.timestamp() - step.at
-        opened.closes_at = step.at + wait + policy.lateness
+        opened.closes_at = step.at + wait + policy.waits("response")
         self._keep(remembered, opened)
 
     def _left(self, campaign: str) -> int:

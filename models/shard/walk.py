@@ -5,7 +5,7 @@ Features are taken here, before any score is known, so that they never read scor
 
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from msgspec import Struct, field
 
@@ -24,7 +24,7 @@ from models.customers.attributes import Pairs, customer_pairs
 from models.customers.features import NATURAL, natural
 from models.market.tell import observed
 from models.market.tell import tell as tell_market
-from models.policy import DAY
+from models.policy import DAY, Awaiting
 from models.receipt import Receipt, read
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
@@ -35,6 +35,13 @@ ANONYMOUS_IDS: Final = 256
 MAX_SAID: Final = 2_000
 """Characters of a feedback's text that are learned from."""
 ALL: Final = "all"
+_WAITING: Final[dict[str, tuple[tuple[str, Awaiting], ...]]] = {
+    "transactions": (("sales", "sales"), ("churn", "window"), ("value", "window")),
+    "engagements": (("response", "response"),),
+    "observations": (("market", "sales"),),
+    "feedback": (("brands", "sales"),),
+}
+"""Which tasks a topic's events belong to, and what of theirs waits for them."""
 SEGMENT_FEATURES: Final = ("recency_days", "orders", "spend", "tenure_days", "gap_mean_days")
 _SEGMENT_COLUMNS: Final = tuple(map(NATURAL.index, SEGMENT_FEATURES))
 
@@ -92,6 +99,7 @@ class _Walker:
     def __init__(self, chunk: Chunk, shop: Shop, commit: Commit) -> None:
         self.chunk, self.shop, self.commit = chunk, shop, commit
         self.policy = shop.policy
+        self.patience = min(self.policy.waits(what) for what in get_args(Awaiting))
         self.customers = chunk.customers
         self.time = chunk.began if chunk.began is not None else float("-inf")
         self.walk = Walk()
@@ -157,7 +165,7 @@ class _Walker:
         bought = state.first_purchase is not None  # who never bought can neither leave nor stay
         if bought and state.relation is None and _share(customer, due) < self.policy.example_share:
             window = self.policy.window_days * DAY
-            state.relation = Relation(due, due + window + self.policy.lateness)
+            state.relation = Relation(due, due + window + self.policy.waits("window"))
             self.walk.opened.append((state.relation, row))
             self._push(state.relation.closes_at, customer, "close")
 
@@ -200,9 +208,10 @@ class _Walker:
             self._bury(arrived)
             return
         topic, customer, at = arrived.topic, event.customer_id, arrived.at
-        late = at < key - self.policy.lateness
+        behind = key - at
+        late = behind > self.policy.lateness
         if customer is None:
-            counts.event(topic, self._anonymous(event, topic, at))
+            counts.event(topic, self._anonymous(event, topic, at, behind))
             return
         remembered = self.customers.get(customer)
         if isinstance(event, CustomerEvent):
@@ -229,6 +238,7 @@ class _Walker:
         state.ids[topic] = with_id(known, own)
         self.walk.touched[customer] = self.walk.advanced[customer] = None
         counts.event(topic, "late" if late else "scored")
+        self._behind(topic, behind)
         before = silence_at(state)
         receipt = read(event) if isinstance(event, Sale) else None
         advance(state, event, at, self.policy, receipt)
@@ -252,10 +262,19 @@ class _Walker:
         if due <= self.end:  # what lies beyond is the ledger's
             heappush(self.heap, (due, customer, kind))
 
-    def _anonymous(self, event: Event, topic: str, at: float) -> str:
+    def _behind(self, topic: str, behind: float) -> None:
+        """Count an event for the tasks that do not wait so long."""
+        if behind <= self.patience:
+            return
+        for task, what in _WAITING.get(topic, ()):
+            if behind > self.policy.waits(what):
+                self.commit.counts.behind[task] = self.commit.counts.behind.get(task, 0) + 1
+
+    def _anonymous(self, event: Event, topic: str, at: float, behind: float) -> str:
         known, own = self.commit.place.anonymous, id_hash(event.event_id)
         if is_repeat(known.get(topic, b""), own):
             return "duplicate"
+        self._behind(topic, behind)
         known[topic] = with_id(known.get(topic, b""), own, ANONYMOUS_IDS)
         if isinstance(event, Sale):
             self.heard.append(Sold(read(event), at))

@@ -36,6 +36,11 @@ def take(records, at=None, limit=10_000, cut=10_000):
     return found, at
 
 
+def known(count):
+    """Records in their time, one of each of so many customers."""
+    return [record(-n, NOW, f"known{n}") for n in range(count)]
+
+
 def reasons(items):
     return [item.arrived.refused and item.arrived.refused[0] for item in items]
 
@@ -44,43 +49,51 @@ def reasons(items):
 def test_ten_customers_who_agree_about_a_time_far_ahead_are_believed(cut):
     far = NOW + 40 * DAY
     jumps = [record(n + 1, far + n * DAY / 10, f"c{n}") for n in range(AGREE + 2)]
-    items, at = take([record(0, NOW), *jumps], cut=cut)
-    assert reasons(items) == [None, *["time_jump"] * AGREE, None, None]
+    items, at = take([*known(AGREE + 3), *jumps], cut=cut)
+    assert reasons(items) == [*[None] * (AGREE + 3), *["time_jump"] * AGREE, None, None]
     assert at.time == far + (AGREE + 1) * DAY / 10
     assert at.topics["transactions"].jumps == ()
 
 
-def test_customers_who_come_again_and_again_are_believed_when_they_are_ten():
-    """A shard whose first record was of a clock that was wrong by years."""
-    names = [f"c{n * n % 11}" for n in range(40)] + [f"c{n % 11}" for n in range(40)]
-    items, at = take([record(0, NOW - 9_000 * DAY), *(record(n + 1, NOW + n, name) for n, name in enumerate(names))])
-    refused = reasons(items).count("time_jump")
-    assert 40 < refused < 52
-    assert reasons(items)[-20:] == [None] * 20
-    assert at.time == NOW + 79
+@pytest.mark.parametrize("cut", [1, 3, 100])
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_as_many_customers_are_enough_as_were_believed_before(count, cut):
+    """A shard of few customers whose first record was of a clock that was wrong by years goes on soon."""
+    old = [record(n, NOW - 9_000 * DAY, f"c{n}") for n in range(count)]
+    turns = [record(count + n, NOW + n, f"c{n % count}") for n in range(3 * count)]
+    items, at = take([*old, *turns], cut=cut)
+    assert reasons(items) == [*[None] * count, *["time_jump"] * count, *[None] * 2 * count]
+    assert at.time == NOW + 3 * count - 1
+
+
+def test_nobody_by_name_is_no_customer_who_was_believed():
+    far = [record(n + 1, NOW + 40 * DAY, None) for n in range(3 * AGREE)]
+    items, at = take([record(0, NOW, None), *far])
+    assert reasons(items) == [None, *["time_jump"] * 3 * AGREE]
+    assert at.believed == ()
 
 
 def test_one_customer_is_never_believed():
     far = [record(n + 1, NOW + 40 * DAY, "c") for n in range(3 * AGREE)]
-    items, at = take([record(0, NOW), *far])
-    assert reasons(items) == [None, *["time_jump"] * 3 * AGREE]
+    items, at = take([*known(2), *far])
+    assert reasons(items) == [None, None, *["time_jump"] * 3 * AGREE]
     assert at.time == NOW
     assert len(at.topics["transactions"].jumps) == 1
 
 
 def test_ten_customers_who_disagree_are_not_believed():
     far = [record(n + 1, NOW + (40 + 12 * n) * DAY, f"c{n}") for n in range(3 * AGREE)]
-    items, at = take([record(0, NOW), *far])
-    assert reasons(items) == [None, *["time_jump"] * 3 * AGREE]
+    items, at = take([*known(AGREE), *far])
+    assert reasons(items) == [*[None] * AGREE, *["time_jump"] * 3 * AGREE]
     assert at.time == NOW
 
 
 def test_records_in_their_time_go_on_between_jumps():
-    records = [record(0, NOW)]
+    records = known(AGREE)
     for n in range(AGREE):
         records += [record(2 * n + 1, NOW + 40 * DAY, f"c{n}"), record(2 * n + 2, NOW + n)]
     items, at = take([*records, record(99, NOW + 41 * DAY, "x")])
-    assert reasons(items) == [None, *["time_jump", None] * AGREE, None]
+    assert reasons(items) == [*[None] * AGREE, *["time_jump", None] * AGREE, None]
     assert at.time == NOW + 41 * DAY
 
 

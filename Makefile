@@ -51,8 +51,8 @@ clean:
 ROUNDS ?= 50
 SEED ?= 1
 chaos: $(READY)
-	$(BIN)/python -m chaos rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
-	$(BIN)/python -m chaos mutations --seed $(SEED)
+	$(BIN)/python -m chaos rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS); rounds=$$?; \
+	$(BIN)/python -m chaos mutations --seed $(SEED) && exit $$rounds
 
 RECORDS ?= 200000
 fuzz: $(READY)

@@ -23,8 +23,10 @@ PATIENCE = 240
 SHORT = [
     Plan("commit sent", "after", "kill", nth=6),
     Plan("commit sent", "after", "unavailable", nth=6),
+    Plan("relay", "after", "kill", nth=6),
     Plan("trim", "before", "kill", nth=6),
     Plan("learner save", "after", "kill"),  # the first of what was learned: on a quick machine there is no other
+    Plan("learner save sent", "after", "kill"),
 ]
 
 

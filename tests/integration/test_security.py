@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import redis
 import trustme
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 from typer.testing import CliRunner
 
 from streams.cli import app
@@ -25,7 +28,10 @@ from streams.redis.keys import Keys
 from streams.replay import online_retail
 from streams.settings import load_settings
 
+INSTALLED = shutil.which("redis-server")
 PASSWORD = "opens-the-door-7"  # noqa: S105 - of servers that live as long as the test, and of `documented`
+
+SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +70,16 @@ def broker(authority, tmp_path_factory):
         free_port(),
         "SASL_SSL",
         {
-            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
-            f"{name}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+            f"{name}.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
             f"{name}.plain.sasl.jaas.config": f'{jaas} user_scorer="{PASSWORD}";',
-            f"{name}.scram-sha-512.sasl.jaas.config": (
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-            ),
+            f"{name}.scram-sha-256.sasl.jaas.config": SCRAM,
+            f"{name}.scram-sha-512.sasl.jaas.config": SCRAM,
             f"{name}.ssl.keystore.type": "PEM",
             f"{name}.ssl.keystore.key": one_line(key),
             f"{name}.ssl.keystore.certificate.chain": one_line(chain),
         },
-        (f"SCRAM-SHA-512=[name=scorer,password={PASSWORD}]",),
+        tuple(f"SCRAM-SHA-{bits}=[name=scorer,password={PASSWORD}]" for bits in (256, 512)),
     )
     with watch(None) as group:
         start_kafka(tmp_path_factory.mktemp("kafka"), fetch_kafka(), group, guarded)
@@ -119,17 +124,43 @@ def tls_before(port, certificate):
         listening.close()
 
 
+@contextmanager
+def tls_itself(files, folder):
+    """Start a Redis that speaks TLS itself: the embedded one was built without."""
+    plain, secured = free_port(), free_port()
+    chain = files / "server.pem"
+    command = [
+        str(INSTALLED), "--port", str(plain), "--tls-port", str(secured), "--tls-cert-file", chain,
+        "--tls-key-file", chain, "--tls-auth-clients", "no", "--dir", folder, "--appendonly", "yes",
+        "--appendfsync", "always", "--maxmemory-policy", "noeviction",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            yield plain, secured
+        finally:
+            server.terminate()
+
+
 @pytest.fixture(scope="module")
-def guarded_redis(services, files, documented):
-    """URL of a Redis behind TLS, and its plain client for looking."""
-    with redis.Redis.from_url(services.redis, decode_responses=True) as plain:
+def guarded_redis(services, files, documented, tmp_path_factory):
+    """URL of a Redis with TLS, and its plain client for looking: the machine's own where there is one."""
+    with ExitStack() as stack:
+        if INSTALLED:
+            port, secured = stack.enter_context(tls_itself(files, tmp_path_factory.mktemp("redis")))
+        else:
+            port = int(services.redis.rsplit(":", 1)[1].split("/")[0])
+            secured = stack.enter_context(tls_before(port, files / "server.pem"))
+        patient = Retry(ConstantBackoff(0.1), 100)
+        plain = redis.Redis(
+            port=port, decode_responses=True, retry=patient, retry_on_error=[redis.exceptions.ConnectionError]
+        )
+        stack.callback(plain.close)
+        newer = tuple(map(int, plain.info()["redis_version"].split(".")[:2])) >= (7, 2)
         for user in ("streamscore", "reader"):
-            assert plain.execute_command(*documented(user)) in (True, "OK")
-        port = int(services.redis.rsplit(":", 1)[1].split("/")[0])
-        with tls_before(port, files / "server.pem") as secured:
-            yield f"rediss://127.0.0.1:{secured}/0", plain
-        for user in ("streamscore", "reader"):
-            plain.execute_command("ACL", "DELUSER", user)
+            rights = [right for right in documented(user) if newer or right != "+client|setinfo"]
+            assert plain.execute_command(*rights) in (True, "OK")
+            stack.callback(plain.execute_command, "ACL", "DELUSER", user)
+        yield f"rediss://127.0.0.1:{secured}/0", plain
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +228,13 @@ def test_the_whole_job_runs_with_tls_logins_and_the_documented_rights(mechanism,
     assert "churn" in shown.stdout
 
 
-def test_kafka_python_logs_in_as_well(env):
-    settings = settings_of(env)
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_both_clients_log_in_by_what_is_asked_for(mechanism, env):
+    settings = settings_of(env | {"STREAMSCORE_KAFKA_MECHANISM": mechanism})
     ensure_topics(settings.kafka, settings.prefix, 2)
-    assert _send_slowly(online_retail.events(limit=100), settings.kafka, settings.prefix, None) > 0
+    events = list(online_retail.events(limit=100))
+    assert _send_slowly(events, settings.kafka, settings.prefix, None) == len(events)
+    assert send(events, settings.kafka, settings.prefix) == len(events)
 
 
 REFUSED = {
@@ -243,9 +277,9 @@ def test_who_may_not_is_told_so_and_no_secret_is(name, refused):
     assert "wrong-4711" not in shown
 
 
-def test_a_reader_reads_and_writes_nothing(guarded_redis, services):
-    url = services.redis.replace("redis://", f"redis://reader:{PASSWORD}@")
-    with redis.Redis.from_url(url) as reader:
+def test_a_reader_reads_and_writes_nothing(guarded_redis):
+    port = guarded_redis[1].get_connection_kwargs()["port"]
+    with redis.Redis(port=port, username="reader", password=PASSWORD) as reader:
         assert reader.hgetall("customer:nobody") == {}
         for write in (
             lambda: reader.hset("customer:x", "churn", "0"),

@@ -142,7 +142,8 @@ async def _send_all(
 async def _send(producer: Any, letter: Letter, prefix: str) -> Any:
     topic = prefix + letter.topic
     count = len(await producer.partitions_for(topic))
-    partition = letter.partition if letter.key is None else partition_of(letter.key, count)
+    # Without a key any partition will do, and the topic may have been made anew with fewer.
+    partition = letter.partition % count if letter.key is None else partition_of(letter.key, count)
     return await producer.send(topic, letter.value, key=letter.key, partition=partition, headers=headers_again(letter))
 
 
@@ -185,6 +186,8 @@ def _whole(letters: Iterable[Letter], broker: str, prefix: str, told: Told) -> I
 def _original(consumer: Any, letter: Letter, prefix: str) -> Any:
     """Return the record where it lies; None where it does not any more."""
     tp = TopicPartition(prefix + letter.topic, letter.partition)
+    if letter.partition not in (consumer.partitions_for_topic(tp.topic) or ()):
+        return None
     consumer.assign([tp])
     if not consumer.beginning_offsets([tp])[tp] <= letter.offset < consumer.end_offsets([tp])[tp]:
         return None

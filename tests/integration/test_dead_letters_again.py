@@ -8,7 +8,7 @@ import confluent_kafka
 import kafka
 import pytest
 from kafka import TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import NewTopic
 from typer.testing import CliRunner
 
 from streams.cli import app
@@ -22,11 +22,11 @@ TAKES = 3_000_000
 def shop(services, operator):
     """Topics of their own, and a way to write letters and records into them."""
     prefix = f"again-{secrets.token_hex(4)}-"
-    ensure_topics(services.broker, prefix, 1)
     admin = kafka.KafkaAdminClient(bootstrap_servers=services.broker)
-    topic = ConfigResource(ConfigResourceType.TOPIC, f"{prefix}transactions", {"max.message.bytes": str(TAKES)})
-    admin.alter_configs([topic])
+    large = {"max.message.bytes": str(TAKES)}  # from the beginning: a change takes a while to be one
+    admin.create_topics([NewTopic(f"{prefix}transactions", 1, 1, topic_configs=large)])
     admin.close()
+    ensure_topics(services.broker, prefix, 1)
     producer = confluent_kafka.Producer({"bootstrap.servers": services.broker, "message.max.bytes": 2 * TAKES})
 
     def write(name, value, headers=(), key=b"c1"):
@@ -40,8 +40,9 @@ def shop(services, operator):
         assert isinstance(offsets[0], int), offsets
         return offsets[0]
 
-    def letter(offset, value=b"{}", headers=(), key=b"c1"):
-        ours = {"reason": "invalid", "detail": "x", "topic": "transactions", "partition": "0", "offset": str(offset)}
+    def letter(offset, value=b"{}", headers=(), key=b"c1", partition=0):
+        place = {"topic": "transactions", "partition": str(partition), "offset": str(offset)}
+        ours = {"reason": "invalid", "detail": "x"} | place
         told = [(f"streamscore-{name}", text.encode()) for name, text in ours.items()]
         write("dead-letters", value, [*headers, *told], key)
 
@@ -97,6 +98,15 @@ def test_what_cannot_be_sent_is_named_and_the_others_go_on(shop):
     assert [one.value[:5] for one in shop.arrived()[2:]] == [b"first", b"fffff", b"last"]
     again = shop.ask("replay", "--send", "--json")
     assert (again["sent"], again["replayed"], len(again["unsendable"])) == (0, 3, 2)
+
+
+def test_letters_of_partitions_that_are_gone_keep_no_other_back(shop):
+    shop.letter(5, b"anonymous", key=None, partition=7)
+    shop.letter(6, None, partition=7)
+    shop.letter(7, b"last")
+    done = shop.ask("replay", "--send", "--json")
+    assert [(one["record"], "not in" in one["why"]) for one in done["unsendable"]] == [("transactions-7@6", True)]
+    assert [one.value for one in shop.arrived()] == [b"anonymous", b"last"]
 
 
 def test_what_the_broker_alone_knows_to_be_too_large_keeps_no_other_back(shop, monkeypatch):

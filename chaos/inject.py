@@ -31,7 +31,7 @@ STEPS: dict[str, str] = {
     "learner take": "streams.learning:LearningAgent._take",
     "learner learn": "streams.learning:LearningAgent._learn",
     "learner snapshot": "streams.learning:freeze",
-    "learner publish": "streams.learning:LearningAgent._models",
+    "learner publish": "streams.publishing:Published.models",
     "learner save": "streams.learning:LearningAgent._write",
     "learner seek": "streams.learning:LearningAgent._seek",
     "models": "streams.redis.models:ModelFeed.look",

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
-from itertools import islice
 from typing import Any, Final, Self
 
 import msgpack
@@ -16,21 +15,16 @@ from faust.types import TP
 
 from models.league.snapshot import SnapshotRefused, freeze, thaw
 from models.learning import Learning
-from models.sales.series import E4
-from models.serving_set import ServingSet
-from schemas.choice import encode_choice
 from schemas.commit import TopicPlace
 from schemas.requests import OPERATOR
-from schemas.segments import encode_segments
-from schemas.serving import encode_model
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.guarded import guarded
 from streams.held import back_off
 from streams.kafka.logs import Logs
 from streams.kafka.transport import ChunkedApp, make_app
-from streams.lineage import Shelf, published
 from streams.metrics import Metrics
 from streams.outgoing import read_examples
+from streams.publishing import Published
 from streams.redis.client import redis_errors
 from streams.redis.keys import Keys
 from streams.redis.ledger import Lineage, RedisLedger
@@ -44,13 +38,10 @@ SOONEST: Final = 0.5
 BYTES_PER_SECOND: Final = 1_000_000
 SAVE_SECONDS: Final = 5.0
 """What the last save may take, or the taking that is under way."""
-_WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {"segments": encode_segments, "brand_choice": encode_choice}
 REPORT_EVERY: Final = 5.0
 SNAPSHOT: Final = "all"
 PIECE: Final = 1_000_000
 """Bytes of a snapshot in one write: a larger one would hold up everybody else's."""
-PRODUCTS: Final = 200
-"""Products whose pairs are written with one report: half a millisecond each."""
 PIECE_SECONDS: Final = 3_600
 """What a piece lives without a write that names it."""
 RESCUE: Final = (
@@ -116,15 +107,13 @@ def snapshot_key(settings: Settings) -> bytes:
 class Standing:
     """The learner as taken: what it has learned, and up to where. Dropped as a whole when it is taken again."""
 
-    def __init__(self, head: int, snapshot: Saved, before: Saved, learning: Learning, epoch: int) -> None:
+    def __init__(
+        self, head: int, snapshot: Saved, before: Saved, learning: Learning, published: Published, epoch: int
+    ) -> None:
         self.head, self.snapshot, self.before = head, snapshot, before
-        self.learning, self.epoch = learning, epoch
+        self.learning, self.published, self.epoch = learning, published, epoch
         self.log, self.taken = msgspec.structs.replace(snapshot.log), deepcopy(snapshot.taken)
         self.saved = self.log.next
-        self.published: dict[str, str] = {}
-        self.brands: set[str] = set()
-        self.markets: set[str] = set()
-        self.shelf = Shelf({})
         self.answered: list[str] = []
         self.ready = False  # until sought
         self.missed = False  # records came meanwhile, and were not taken
@@ -230,11 +219,8 @@ class LearningAgent:
             except SnapshotRefused as error:
                 learning = await self._thawed_before(before, error)
                 snapshot, before = before, snapshot
-            shown = [await self.client.smembers(names) for names in (self.keys.brands, self.keys.markets)]
-            there = {task: await self.client.hkeys(self.keys.versions(task)) for task in ServingSet.__struct_fields__}
-        standing = Standing(int(fields["head"]), snapshot, before, learning, epoch)
-        standing.brands, standing.markets = ({name.decode() for name in names} for names in shown)
-        standing.shelf = Shelf({task: {name.decode() for name in names} for task, names in there.items()})
+            published = await Published.read(self.client, self.settings)
+        standing = Standing(int(fields["head"]), snapshot, before, learning, published, epoch)
         await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
         self.standing = standing
 
@@ -423,10 +409,11 @@ class LearningAgent:
     async def _write(self, standing: Standing, *, with_report: bool) -> None:
         # All is put together before anything is waited for: what is learned meanwhile is the next one's.
         learning, upto, log = standing.learning, standing.next, msgspec.structs.replace(standing.log)
-        commands, versions = self._models(standing)
-        kept_versions, shelf = standing.shelf.commands(self.keys, self.settings, learning, upto)
+        public = standing.published
+        commands, versions = public.models(learning, upto)
+        kept_versions, shelf = public.shelf.commands(self.keys, self.settings, learning, upto)
         commands += kept_versions
-        commands += self._shown(learning)
+        commands += public.sales_and_segments(learning)
         learner = self.keys.learner(PARTITION)
         asked = list(learning.care.asked)
         if asked != standing.answered:
@@ -435,8 +422,7 @@ class LearningAgent:
         if with_report:
             report = learning.report()
             self.metrics.learning(learning, report)
-            commands += self._brands(standing, report["brands"])
-            commands += self._market(standing, report["market"])
+            commands += public.of_report(learning, report)
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
             self.reported, self.reported_at = time.monotonic(), upto
         snapshot, taken = freeze(learning.state(), self.key), deepcopy(standing.taken)
@@ -463,8 +449,8 @@ class LearningAgent:
                 await self.client.set(piece, body, ex=PIECE_SECONDS)  # until the write names it
         size = await self._write_fenced(standing, [commands, list(written)], by)
         standing.saved, standing.snapshot, standing.before = upto, saved, before
-        standing.published |= versions
-        standing.shelf, standing.answered = shelf, asked
+        public.versions |= versions
+        public.shelf, standing.answered = shelf, asked
         self.wait = max(SOONEST, (size + sum(map(len, written.values()))) / BYTES_PER_SECOND)
 
     async def _write_fenced(self, standing: Standing, payload: list[Any], by: str) -> int:
@@ -488,100 +474,9 @@ class LearningAgent:
         standing.head = int(head)
         return len(body)
 
-    def _models(self, standing: Standing) -> tuple[list[list[Any]], dict[str, str]]:
-        """Commands that publish what has changed, and its versions."""
-        models = standing.learning.serving()
-        commands: list[list[Any]] = []
-        versions: dict[str, str] = {}
-        for task in ServingSet.__struct_fields__:
-            model = getattr(models, task)
-            if model is None or standing.published.get(task) == model.version:
-                continue
-            body = _WRITERS.get(task, encode_model)(model)
-            commands += [["SET", self.keys.model(task), body], ["HSET", self.keys.models, task, model.version]]
-            commands.append(published(self.settings, self.keys, standing.learning, task, model.version, standing.next))
-            versions[task] = model.version
-        return commands, versions
-
-    def _shown(self, learning: Learning) -> list[list[Any]]:
-        """Sales series and segments, as users read them."""
-        commands: list[list[Any]] = []
-        for series in learning.sales.series:
-            fields = _sales_fields(learning, series)
-            commands += [["HSET", self.keys.sales(series), *fields], ["SADD", self.keys.series, series]]
-        segments = learning.clusters.compiled(str(learning.clusters.fits))
-        for number, name in segments.named().items() if segments is not None else ():
-            customers = str(learning.members.get(number, 0))
-            moved = {str(after): n for (before, after), n in learning.movements.items() if before == number}
-            fields = ["name", name, "customers", customers, "version", segments.version if segments else ""]
-            fields += ["moved_to", msgspec.json.encode(moved).decode()]
-            commands += [["HSET", self.keys.segment(number), *fields], ["SADD", self.keys.segments, str(number)]]
-        for number in {change["segment"] for change in learning.clusters.log if change["kind"] == "merge"}:
-            commands += [["DEL", self.keys.segment(number)], ["SREM", self.keys.segments, str(number)]]
-        return commands
-
-    def _brands(self, standing: Standing, brands: Mapping[str, Mapping[str, Any]]) -> list[list[Any]]:
-        """Brands by name; those that gave their place to a busier one go. If the write fails, so does what stands."""
-        commands: list[list[Any]] = []
-        for name in sorted(standing.brands - brands.keys()):
-            commands += [["UNLINK", self.keys.brand(name)], ["SREM", self.keys.brands, name]]
-        standing.brands = set(brands)
-        for name, figures in brands.items():
-            commands += _anew(self.keys.brand(name), figures)
-            commands.append(["SADD", self.keys.brands, name])
-        return commands
-
-    def _market(self, standing: Standing, report: Mapping[str, Any]) -> list[list[Any]]:
-        """The market by category, and the next products of which something has changed; see `_brands`."""
-        market, currency = standing.learning.market.book, standing.learning.policy.currency
-        commands: list[list[Any]] = []
-        for category in sorted(standing.markets - report.keys()):
-            commands += [["UNLINK", self.keys.market(category)], ["SREM", self.keys.markets, category]]
-        standing.markets = set(report)
-        for category, figures in report.items():
-            commands += _anew(self.keys.market(category), figures)
-            commands.append(["SADD", self.keys.markets, category])
-        for product in list(islice(market.changed, PRODUCTS)):
-            del market.changed[product]  # a write that fails is followed by a restored market: there all have changed
-            figures = market.product(product, currency)
-            commands += _anew(self.keys.pairs(product), figures)
-            commands.append(["SADD" if figures else "SREM", self.keys.products, product])
-        return commands
-
-
-def _anew(key: str, figures: Mapping[str, Any]) -> list[list[Any]]:
-    """Write a hash of figures as it is now: what is not known any more is gone."""
-    fields = brand_fields(figures)
-    return [["UNLINK", key], *([["HSET", key, *fields]] if fields else [])]
-
 
 def pieces_of(name: str, body: bytes) -> dict[str, bytes]:
     return {f"{name}:{n}": body[begin : begin + PIECE] for n, begin in enumerate(range(0, len(body), PIECE))}
-
-
-def brand_fields(figures: Mapping[str, Any]) -> list[str]:
-    """Names and values of a hash of figures: numbers as they are, what is nested as JSON, what is unknown left out.
-
-    >>> brand_fields({"buyers": 3, "penetration": 0.25, "repeats": None, "segments": {"1": 120}})
-    ['buyers', '3', 'penetration', '0.25', 'segments', '{"1":120}']
-    """
-    known = ((name, value) for name, value in figures.items() if value is not None)
-    return [text for name, value in known for text in (name, msgspec.json.encode(value).decode())]
-
-
-def _sales_fields(learning: Learning, series: str) -> list[str]:
-    outlook = learning.sales.outlook(series)
-    fields = ["total", repr(outlook.total_e4 / E4), "late", str(outlook.late)]
-    if outlook.last_day is not None:
-        fields += ["last_day", str(outlook.last_day), "last", repr(outlook.last_e4 / E4)]
-    if outlook.week is not None and outlook.week_naive is not None:
-        fields += ["next_week", f"{outlook.week:.2f}", "next_week_naive", f"{outlook.week_naive:.2f}"]
-    anomaly = outlook.anomaly
-    fields += ["anomaly", "" if anomaly is None else msgspec.json.encode(anomaly).decode()]
-    for horizon, ahead in outlook.horizons.items():
-        forecast = {"point": ahead.point, "low": ahead.low, "high": ahead.high, "naive": ahead.naive}
-        fields += [f"forecast_{horizon}", msgspec.json.encode(forecast).decode()]
-    return fields
 
 
 def origin(record: Any) -> tuple[int, int, int] | None:

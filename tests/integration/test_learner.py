@@ -281,7 +281,7 @@ def test_who_was_taken_over_writes_nothing(services, tmp_path):
         assert all(0 < world.plain.ttl(name) <= module.PIECE_SECONDS for name in left)  # nobody names them: they go
         await world.learn(successor)
         await successor._save()
-        assert sleeper.standing.published == {}
+        assert sleeper.standing.published.versions == {}
 
     run(services, tmp_path, test)
 

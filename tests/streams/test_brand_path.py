@@ -13,7 +13,7 @@ from models.shard import Shop
 from schemas.events import Forgotten
 from streams import quality
 from streams.backtest import backtest
-from streams.learning import brand_fields
+from streams.publishing import figure_fields
 from streams.replay import panel, tweets
 
 SHOP = Shop(Policy(currency=panel.CURRENCY), partitions=2)
@@ -80,7 +80,7 @@ def test_choices_are_learned_judged_and_served(jam):
         assert 0 < float(fields["loyalty"]) < 1
         assert fields["loyalty_rule"].count(" of the last ") == 1
         assert int(msgspec.json.decode(fields["models"])["brand_choice"]) > 0
-    flat = brand_fields(found)
+    flat = figure_fields(found)
     assert msgspec.json.decode(flat[flat.index("purchases") + 1]) == len(bought)
 
 

@@ -23,8 +23,8 @@ from models.customers.features import natural
 from models.policy import Policy
 from models.receipt import read
 from models.serving_set import ServingSet
-from models.shard.handle import rfc3339
 from models.shard.score import explanations, score
+from models.shard.write import rfc3339
 from schemas.codec import INPUT_TOPICS, decode
 from schemas.events import Contact, Purchase, Refund
 from schemas.segments import decode_segments

@@ -34,9 +34,9 @@ from streams.worker import YOUNG, make_shop
 PARTS = {
     "walk": ("models.shard.handle", "walk"),
     "score": ("models.shard.handle", "score"),
-    "write scores": ("models.shard.handle", "_write_scores"),
-    "write states": ("models.shard.handle", "_write_states"),
-    "write examples": ("models.shard.handle", "_write_examples"),
+    "write scores": ("models.shard.handle", "write_scores"),
+    "write states": ("models.shard.handle", "write_states"),
+    "write examples": ("models.shard.handle", "write_examples"),
     "decide, and the rest of handle": ("streams.shard", "handle"),
     "decode": ("streams.admit", "decode"),
 }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.customers.attributes import customer_pairs, pack_pairs
-from models.shard.handle import rfc3339
+from models.shard.write import rfc3339
 
 CENTURY = 3_200_000_000_000_000
 """In microseconds."""

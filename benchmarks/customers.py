@@ -1,7 +1,9 @@
 """What a customer takes in Redis: state, scores, timer and pending examples."""
 
 import asyncio
+import time
 from itertools import islice
+from typing import Any
 
 from events import simulated
 from stage import connect
@@ -51,6 +53,13 @@ async def _drain(shards: list[Shard], models: ServingSet) -> None:
             await shard.step(lambda _topic: True, models, float("-inf"))
 
 
+def _settled(client: Any) -> int:
+    """`used_memory` once what was deleted is freed, and no rewrite of the log has buffers of its own."""
+    while client.info("memory")["lazyfree_pending_objects"] or client.info("persistence")["aof_rewrite_in_progress"]:
+        time.sleep(0.1)
+    return int(client.info("memory")["used_memory"])
+
+
 def bytes_per_customer(settings: Settings, models: ServingSet, customers: int, seed: int) -> dict[str, float]:
     """Growth of `used_memory` over the number of customers stored, in bytes; and of what it is made."""
     with connect(settings) as client:
@@ -58,7 +67,7 @@ def bytes_per_customer(settings: Settings, models: ServingSet, customers: int, s
             settings = settings.model_copy(update={"prefix": ""})
         before = client.info("memory")["used_memory"]
         asyncio.run(_store(settings, models, customers, seed))
-        after = client.info("memory")["used_memory"]
+        after = _settled(client)
         keys, prefix = Keys(settings.prefix), settings.prefix
         numbers = range(settings.partitions)
         stored = sum(client.hlen(keys.state(n)) for n in numbers)

@@ -29,8 +29,6 @@ TOPIC_OF = {
     "observation": "observations",
 }
 """Everything else is an engagement."""
-SPARSE = ("feedback", "observations")
-"""Topics of few records: a time far ahead may be the first that is told there, and is then believed."""
 BRANDS = ("acme", "zeta", "orla", "finch")
 SAID = ("Lovely {}, works as promised.", "The {} broke after a week. Refund!", "{} is fine", "Nothing to say of {}.")
 
@@ -98,8 +96,6 @@ def make(seed: int | str, events: int, partitions: int, customers: int = 1_200, 
             sent.append((arrives + rng.uniform(0, 7_200), number, record))
         if rng.random() < broken and number > SETTLED and event["type"] != "forgotten":
             kind = kinds[sum(made.broken.values()) % len(kinds)]
-            if kind == "time jump" and record.topic in SPARSE:
-                continue
             made.broken[kind] += 1
             sent.append((arrives, events + number, BROKEN[kind](rng, record, at, partitions)))
     sent.sort(key=lambda one: one[:2])

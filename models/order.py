@@ -125,6 +125,9 @@ def _head(arrived: Arrived, place: TopicPlace, policy: Policy, topic: str) -> tu
 
 
 def _take(arrived: Arrived, place: Place, at: TopicPlace, policy: Policy) -> Item:
+    if at.limit_from is None:  # the topic's first record: only now is known what comes before it
+        at.limit_from, at.agree = place.time, _enough(place)
+        judge_jump(arrived, at, policy)
     at.shown = key_of(arrived, at)
     at.next = arrived.offset + 1
     refused = arrived.event is None or arrived.refused is not None
@@ -137,8 +140,13 @@ def _take(arrived: Arrived, place: Place, at: TopicPlace, policy: Policy) -> Ite
         _believe(arrived, place)
     if at.shown is not None:
         place.time = at.shown if place.time is None else max(place.time, at.shown)
-    at.limit_from, at.agree = place.time, len(place.believed) or AGREE
+    at.limit_from, at.agree = place.time, _enough(place)
     return Item(at.shown, arrived, at.refused)
+
+
+def _enough(place: Place) -> int:
+    """How many customers must tell of a time far ahead: as many as were believed before, at most ten."""
+    return len(place.believed) or AGREE
 
 
 def sales_time(place: Place, sold_to: float, *, idle: bool) -> float | None:

@@ -24,6 +24,8 @@ MAX_BYTES: Final = 1_000_000
 """A larger event is refused, in bytes."""
 EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 """An earlier event is refused: a clock that was never set begins at 1970-01-01, or with the year 1."""
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""A later event is refused: a year from there to 9999 is a mistake, and beyond 9999 no date follows from it."""
 MAX_TOTAL: Final = 1e11
 """A sale of more, in its currency, is refused: sums of amounts must stay within 64 bits."""
 
@@ -81,10 +83,11 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes | None) -> Any:
         raise Poison("undecodable", str(error)) from None
     except RecursionError:
         raise Poison("undecodable", "nested too deeply") from None
-    if found.occurred_at < EARLIEST:
+    if not EARLIEST <= found.occurred_at < LATEST:
+        nearest = EARLIEST if found.occurred_at < EARLIEST else LATEST
         if isinstance(found, Forgotten):  # whoever asks for it is forgotten, whatever the clock says
-            return msgspec.structs.replace(found, occurred_at=EARLIEST)
-        raise Poison("invalid", f"Expected a time of {EARLIEST:%F} or later - at `$.occurred_at`")
+            return msgspec.structs.replace(found, occurred_at=nearest)
+        raise Poison("invalid", f"Expected a time from {EARLIEST:%F} and before {LATEST:%F} - at `$.occurred_at`")
     if isinstance(found, Sale):
         total = sum(line.quantity * line.unit_price for line in found.lines)
         if total > MAX_TOTAL:

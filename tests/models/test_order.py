@@ -97,6 +97,19 @@ def test_records_in_their_time_go_on_between_jumps():
     assert at.time == NOW + 41 * DAY
 
 
+@pytest.mark.parametrize("cut", [1, 3, 100])
+def test_the_first_record_of_a_topic_is_judged_by_the_time_of_the_others(cut):
+    far = [record(n, NOW + 40 * DAY, None, topic="observations") for n in range(3)]
+    inboxes = {topic: deque() for topic in INPUT_TOPICS}
+    inboxes["transactions"].extend(known(AGREE))
+    inboxes["observations"].extend(far)
+    at, found = place(), []
+    while some := list(in_order(inboxes, at, POLICY, lambda _topic: True, cut)):
+        found += some
+    assert reasons(found) == [*[None] * AGREE, *["time_jump"] * 3]
+    assert (at.time, at.topics["observations"].shown) == (NOW, None)
+
+
 def naive_share(refused):
     share = 0.0
     for one in refused:

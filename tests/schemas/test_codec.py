@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.codec import (
     EARLIEST,
     INPUT_TOPICS,
+    LATEST,
     MAX_BYTES,
     Poison,
     decode,
@@ -174,9 +175,13 @@ def test_what_is_ignored_must_be_utf_8_too():
         ("0001-01-01T00:00:00Z", False),
         ("1970-01-01T00:00:00Z", False),
         ("1970-01-02T00:00:00Z", True),
+        ("2199-12-31T23:59:59Z", True),
+        ("2200-01-01T00:00:00Z", False),
+        ("9999-12-31T23:59:59Z", False),
+        ("9999-12-31T23:59:59-01:00", False),
     ],
 )
-def test_a_clock_that_was_never_set_is_refused(time, fits):
+def test_a_clock_that_was_never_set_or_has_gone_wild_is_refused(time, fits):
     body = json.dumps({"type": "customer", "event_id": "e", "customer_id": "c", "occurred_at": time}).encode()
     if fits:
         assert decode("customers", body).event_id == "e"
@@ -185,7 +190,14 @@ def test_a_clock_that_was_never_set_is_refused(time, fits):
             decode("customers", body)
 
 
-@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "1970-01-01T00:00:00Z"])
-def test_who_asks_to_be_forgotten_is_not_refused_for_a_clock(time):
+@pytest.mark.parametrize(
+    ("time", "nearest"),
+    [
+        ("0001-01-01T00:00:00+01:00", EARLIEST),
+        ("1970-01-01T00:00:00Z", EARLIEST),
+        ("9999-12-31T23:59:59-01:00", LATEST),
+    ],
+)
+def test_who_asks_to_be_forgotten_is_not_refused_for_a_clock(time, nearest):
     body = json.dumps({"type": "forgotten", "event_id": "e", "customer_id": "c", "occurred_at": time}).encode()
-    assert decode("customers", body).occurred_at == EARLIEST
+    assert decode("customers", body).occurred_at == nearest

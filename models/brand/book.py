@@ -60,7 +60,7 @@ class BrandBook:
     Parameters
     ----------
     currency
-        The main one: lines in others count as purchases, not as revenue.
+        The main one: lines in others count as purchases, not as revenue, and their prices as not known.
     judge_from
         Examples before this event time, in epoch seconds, are learned and not judged.
     """
@@ -124,6 +124,8 @@ class BrandBook:
             It is not such a row.
         """
         told = msgspec.convert(row["told"], Told)
+        if told.currency != self.currency and told.offers is not None:  # its prices compare with no usual one
+            told.offers = [offer._replace(price=None) for offer in told.offers]
         self._count(told.category)
         name, category = self._category(told.category), self._sums(told.category)
         if told.taste is None:
@@ -305,11 +307,14 @@ class BrandBook:
         self.population, self.heard = state["population"], state["heard"]
 
 
-def _deals(situation: Situation) -> list[bool]:
-    """Which brands were promoted, or cheaper than usual."""
+def _deals(situation: Situation) -> list[bool | None]:
+    """Which brands were promoted, or cheaper than usual; None where neither is known."""
     _, against = situation.prices()
     low = LOW - 1.0
-    return [bool(offer.promoted) or one < low for offer, one in zip(situation.offers, against, strict=True)]
+    return [
+        None if offer.promoted is None and offer.price is None else bool(offer.promoted) or one < low
+        for offer, one in zip(situation.offers, against, strict=True)
+    ]
 
 
 def _mean_price(told: Told) -> float | None:

@@ -282,11 +282,11 @@ class CategorySums(Struct):
                 rescaled[before] = kept
         self.switches, self.unit = rescaled, 1.0
 
-    def offered(self, offers: Sequence[Offer], deals: Sequence[bool], chosen: str) -> None:
-        """Count a choice with alternatives: for each brand, whether it was on offer cheaply, and chosen."""
+    def offered(self, offers: Sequence[Offer], deals: Sequence[bool | None], chosen: str) -> None:
+        """Count a choice with alternatives: for each brand, whether it was on offer cheaply, if known, and chosen."""
         for offer, deal in zip(offers, deals, strict=True):
             sums = self.brands.get(offer.brand)
-            if sums is not None:
+            if sums is not None and deal is not None:
                 sums.offered[deal] += 1
                 sums.chosen[deal] += offer.brand == chosen
 

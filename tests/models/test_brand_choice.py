@@ -28,12 +28,12 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("ash", "birch", "cedar")
 
 
-def purchase(brand, alternatives=None, price=1.0, category="tea", quantity=1.0):
+def purchase(brand, alternatives=None, price=1.0, category="tea", quantity=1.0, currency="GBP"):
     line = Line(
         product_id=f"p-{brand}", quantity=quantity, unit_price=price, category=category, brand=brand,
         alternatives=alternatives,
     )  # fmt: skip
-    return Purchase(event_id="e", customer_id="a", occurred_at=AT, currency="GBP", channel="web", lines=(line,))
+    return Purchase(event_id="e", customer_id="a", occurred_at=AT, currency=currency, channel="web", lines=(line,))
 
 
 def alternatives(prices, promoted):
@@ -115,6 +115,36 @@ def test_a_personal_coupon_is_not_the_price_that_others_met():
     could = alternatives([2.0, 2.0, 2.0], [False, False, False])
     offers = bought(read(purchase("ash", could, price=0.5)))[0].offers
     assert {offer.price for offer in offers} == {2.0}
+
+
+def mixed(book, prices, promoted=(False,) * 3):
+    """Choices in pounds, and as many of the same brands in yen at these prices."""
+    tastes = {"GBP": {}, "JPY": {}}
+    for number in range(120):
+        brand = NAMES[number % 7 % 3]
+        for currency, could in (("GBP", [10.0, 9.0, 8.0]), ("JPY", prices)):
+            paid = could[NAMES.index(brand)] or 0.0
+            event = purchase(brand, alternatives(could, promoted), paid, currency=currency)
+            for row in tell(read(event), tastes[currency], number, number):
+                book.bought(row)
+    return book
+
+
+def test_prices_in_another_currency_compare_with_none_and_the_choice_counts():
+    found, unknown = mixed(BrandBook("GBP"), [1_900.0, 1_700.0, 1_500.0]), mixed(BrandBook("GBP"), [None] * 3)
+    usual = {name: math.exp(one.usual) for name, one in found.markets["tea"].items()}
+    assert usual == pytest.approx({"ash": 10.0, "birch": 9.0, "cedar": 8.0})
+    assert found.choices.examples == unknown.choices.examples == 240
+    for name in NAMES:
+        sums = found.categories["tea"].brands[name]
+        assert sums == unknown.categories["tea"].brands[name]
+        assert sums.offered == [240, 0]  # at its usual price each time, for nobody says that it was promoted
+
+
+def test_a_brand_of_which_neither_price_nor_promotion_is_known_was_on_offer_neither_way():
+    found = mixed(BrandBook("GBP"), [1_900.0, 1_700.0, 1_500.0], promoted=(None, True, False))
+    offered = [found.categories["tea"].brands[name].offered for name in NAMES]
+    assert offered == [[120, 0], [0, 240], [240, 0]]
 
 
 def test_a_choice_is_foreseen_from_what_was_known_before_it():

@@ -68,7 +68,8 @@ class Taste(Struct, array_like=True):
     `bought` are purchases of the category, `counts` those that held a brand. `recent` is the main brand of
     the last ones, as positions among `counts`, the newest last. Of the `priced` ones, whose alternatives had
     prices, `relative_e3` adds up how far the brand's log price lay above the mean, in thousandths, and
-    `deals` those that were promoted. `price_e4` was paid for a unit the last time, 0 if that is not known.
+    `deals` those that were promoted. `price_e4` was paid for a unit the last time, 0 if that is not known, or was
+    in another than the main currency.
     `held` are purchases by brand, one of two brands counted twice, of all brands so far. `gone` is what is known of
     brands that are not counted by name any more: three bytes each, see `models/brand/taste.py`.
     """

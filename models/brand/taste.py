@@ -233,7 +233,9 @@ class Told(Struct, array_like=True):
 SEGMENT: Final = Told.__struct_fields__.index("segment")
 
 
-def tell(receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int) -> list[dict[str, list[Any]]]:
+def tell(
+    receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int, *, is_main: bool = True
+) -> list[dict[str, list[Any]]]:
     """Rows with `Told` as `told`, one a category, of what was bought and what was known before; then remember it.
 
     Parameters
@@ -244,6 +246,8 @@ def tell(receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int)
         Event time, in epoch seconds.
     day
         Days since 1970-01-01 in the shop's timezone.
+    is_main
+        Whether it was paid in the shop's main currency.
     """
     sign, currency = receipt.sign, receipt.event.currency
     if sign < 0:
@@ -257,6 +261,8 @@ def tell(receipt: Receipt, tastes: dict[str, Taste] | None, at: float, day: int)
             known, is_new = _known(tastes.get(one.category)), not tastes
             row = [at, day, sign, one.category, one.brand, currency, one.lines, known, one.offers, is_new, ""]
             remember(tastes, one)
+            if not is_main:  # what was paid compares with no usual price
+                tastes[one.category].price_e4 = 0
         rows.append({"told": row})
     return rows
 

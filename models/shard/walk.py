@@ -295,7 +295,7 @@ class _Walker:
     def _tell_market(self) -> None:
         """Note what sales say, in loops of their own: between other steps each would take twice as long."""
         walk = self.walk
-        branded: list[tuple[Sold, int]] = []
+        branded: list[tuple[Sold, int, bool]] = []
         for one in self.heard:
             if isinstance(one, Observation):
                 walk.market.append(observed(one, self.policy))
@@ -304,9 +304,10 @@ class _Walker:
             walk.market.append(told)
             self._sell(one.receipt, told["day"])
             if one.receipt.is_branded:
-                branded.append((one, told["day"]))
-        for one, day in branded:
-            choices = tell(one.receipt, None if one.state is None else one.state.brands, one.at, day)
+                branded.append((one, told["day"], told["main"]))
+        for one, day, is_main in branded:
+            tastes = None if one.state is None else one.state.brands
+            choices = tell(one.receipt, tastes, one.at, day, is_main=is_main)
             walk.choices += choices
             if one.step is not None:
                 one.step.choices = choices

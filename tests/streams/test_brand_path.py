@@ -93,6 +93,18 @@ def test_who_is_forgotten_has_no_taste_any_more(jam):
     assert test.ledger.scores[last.customer_id]["loyalty_rule"].startswith("the only time")
 
 
+def test_who_pays_in_another_currency_paid_neither_dear_nor_cheap(jam):
+    paid = {"household-1": ("GBP", 4.0), "household-2": (panel.CURRENCY, 4.0)}
+    events = []
+    for event in panel.events(jam):
+        currency, price = paid.get(event.customer_id, (panel.CURRENCY, 3.0))
+        line = msgspec.structs.replace(event.lines[0], unit_price=price, alternatives=None)
+        events.append(msgspec.structs.replace(event, lines=(line,), currency=currency))
+    rules = {customer: fields["loyalty_rule"] for customer, fields in backtest(events, SHOP).ledger.scores.items()}
+    assert "last dear" in rules["household-2"]
+    assert "last" not in rules["household-1"].partition(",")[2]
+
+
 def test_a_shop_without_brands_sees_nothing_of_them(jam):
     plain = [
         msgspec.structs.replace(

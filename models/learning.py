@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from models.brand.book import BrandBook
+from models.brand.taste import UNCATEGORISED
 from models.care import Care, Kept, Refused, allow_labels, promote_labels
 from models.cold import LAST_ORDERS, LAST_WINDOW, NAMES
 from models.customers.attributes import unpack_pairs
@@ -487,12 +488,20 @@ class Learning:
         return {} if found is None else {"demand": found}
 
     def _market(self) -> dict[str, Any]:
-        """The market by category; where brands are named, each one's share among the competitors."""
+        """The market by category; with each brand's share among the competitors, where these are of the same lines."""
         found, shown = self.market.book.report(self.policy.currency), self.brands.shown()
         for name, figures in found.items():
             figures["next_six_days"] = self.outlook.of(name)
-            figures["competitors"] |= self.brands.shares(name, shown)
+            if name != ALL and (name != UNCATEGORISED or self._has_one_rest()):
+                figures["competitors"] |= self.brands.shares(name, shown)
+            if not figures["competitors"]:
+                del figures["competitors"]
         return found
+
+    def _has_one_rest(self) -> bool:
+        """Whether the rest of the market and the rest of the brands are of the same lines: those without category."""
+        of_market = self.market.book.sums.demand.candidates.counts
+        return not of_market and self.brands.names_all and not self.brands.places.knows(ALL)
 
     def parts(self) -> dict[str, bytes]:
         """What belongs to `state` and does not change once it is there, by name."""

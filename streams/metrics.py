@@ -275,7 +275,7 @@ class Metrics:
                     self.demand.labels(category, of).set(figures["demand"]["units"][name])
             if figures["next_six_days"] is not None:
                 self.ahead.labels(category).set(figures["next_six_days"]["above_usual"])
-            rivals = figures["competitors"]
+            rivals = figures.get("competitors", {})
             for seller, index in rivals.get("price_index", {}).items():
                 self.index.labels(category, seller).set(index["index"])
             if "market_share" in rivals:

@@ -83,6 +83,11 @@ class BrandBook:
         """Number of choices learned."""
         return str(self.choices.examples)
 
+    @property
+    def names_all(self) -> bool:
+        """Whether every category so far has a name: the rest is of lines without category alone."""
+        return not self.places.candidates.counts
+
     def _category(self, name: str) -> str:
         """Return the name that a category is shown under."""
         return name if name in self.places.active else UNCATEGORISED

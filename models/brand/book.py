@@ -159,7 +159,8 @@ class BrandBook:
         """Days before `until` are over."""
         days = 0 if self.closed is None else max(until - self.closed, 0)
         self.closed = until if self.closed is None else max(until, self.closed)
-        self.places.fade(ACTIVE_FADE**days)
+        for places in (self.places, self.images.places):
+            places.fade(ACTIVE_FADE**days)
         for category in self.categories.values():
             category.close(until, days)
 
@@ -278,7 +279,7 @@ class BrandBook:
                     "repeats": to.get(brand, 0.0) if to else None,
                     "switches_to": {other: round(share, 4) for other, share in to.items() if other != brand},
                 }
-        for brand, image in self.images.brands.items():
+        for brand, image in self.images.shown().items():
             found.setdefault(brand, {})["image"] = image.report()
         return found
 

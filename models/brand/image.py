@@ -1,7 +1,8 @@
 """What is said about a brand, day by day: share of negative, the words that moved it, and whether it has shifted.
 
-Bounds, and what happens there: 256 brands (the least recently spoken of makes room), 60 days and 64 words each
-(the oldest, the weakest).
+Bounds, and what happens there: 256 brands have a name, those most spoken of, and 64 more are counted apart. One of
+these that becomes clearly busier than the least of the 256 changes places with it. Beyond the 64 the least spoken of
+is forgotten; should it come back, it counts from then on. 60 days and 64 words each (the oldest, the weakest go).
 """
 
 import math
@@ -10,7 +11,10 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from models.market.busiest import Candidates, Places
+
 MAX_BRANDS: Final = 256
+MAX_WAITING: Final = 64
 MAX_DAYS: Final = 60
 MAX_WORDS: Final = 64
 WORD_FADE: Final = 0.98
@@ -155,17 +159,27 @@ def shift(negative: float, count: int, before: list[DaySaid]) -> str:
 
 
 class Images(Struct):
-    """All brands that were spoken of, the least recently first."""
+    """Brands that are spoken of: those with a place, and those that wait for one."""
 
     brands: dict[str, Image] = field(default_factory=dict)
+    places: Places = field(default_factory=lambda: Places(MAX_BRANDS, Candidates(MAX_WAITING)))
+
+    def __post_init__(self) -> None:
+        """Brands of a snapshot from before there were places have one."""
+        for brand, image in self.brands.items():
+            if not self.places.knows(brand):
+                self.places.active[brand] = float(image.count)
 
     def of(self, brand: str) -> Image:
-        """Return a brand's image, new if need be."""
-        image = self.brands.pop(brand, None) or Image()
-        self.brands[brand] = image
-        if len(self.brands) > MAX_BRANDS:
-            del self.brands[next(iter(self.brands))]
-        return image
+        """Return the image of a brand that is spoken of, new if need be."""
+        left = self.places.count(brand)
+        if left.forgotten is not None:
+            del self.brands[left.forgotten]
+        return self.brands.setdefault(brand, Image())
+
+    def shown(self) -> dict[str, Image]:
+        """Return the images of brands with a place."""
+        return {brand: image for brand, image in self.brands.items() if brand in self.places.active}
 
     def daily_error(self) -> float | None:
         """Mean error of a brand's daily share of negative, over brands and days with enough rated texts."""

@@ -10,7 +10,8 @@ from scipy import stats
 
 from models.brand.book import BrandBook
 from models.brand.dirichlet import expected, fit, negative_binomial
-from models.brand.image import MAX_DAYS, MAX_WORDS, DaySaid, Image, Images, shift, wilson
+from models.brand.image import MAX_BRANDS as MAX_BRANDS_SPOKEN
+from models.brand.image import MAX_DAYS, MAX_WAITING, MAX_WORDS, DaySaid, Image, Images, shift, wilson
 from models.brand.prices import UsualPrices
 from models.brand.standings import MAX_BRANDS, OTHER
 from models.brand.sums import SWITCH_FADE, CategorySums
@@ -252,12 +253,44 @@ def test_words_are_bounded_and_the_strongest_stay():
     assert next(iter(image.report()["words"])) == "late"
 
 
-def test_brands_spoken_of_are_bounded():
-    images = Images()
-    for number in range(400):
-        images.of(f"b{number}")
-    assert len(images.brands) == 256
-    assert "b399" in images.brands
+def spoken(book, brands, day=0):
+    for brand in brands:
+        book.said({"at": 0.0, "day": day, "brand": brand, "category": "tea", "rating": 2.0, "text": None})
+    return book
+
+
+def sayings(book):
+    return {name: one["image"]["sayings"] for name, one in book.report().items() if "image" in one}
+
+
+def test_brands_spoken_of_are_bounded_and_all_that_have_a_name_are_whole():
+    some = [f"b{number}" for number in range(300)]
+    book = spoken(BrandBook("GBP"), some * 12)
+    assert sayings(book) == dict.fromkeys([f"tea:b{number}" for number in range(MAX_BRANDS_SPOKEN)], 12)
+    spoken(book, some[-1:] * 40)  # it is told apart, and brings along what was said before
+    found = sayings(book)
+    assert (len(found), found["tea:b299"]) == (MAX_BRANDS_SPOKEN, 52)
+    spoken(book, [f"rare {number}" for number in range(1_000)])
+    assert len(book.images.brands) == MAX_BRANDS_SPOKEN + MAX_WAITING
+    assert sayings(book) == found
+
+
+def test_who_is_spoken_of_no_more_gives_its_place_to_who_is():
+    book = spoken(BrandBook("GBP"), [f"b{number}" for number in range(MAX_BRANDS_SPOKEN)] * 20)
+    for day in range(120):
+        spoken(book, ["new"] * 2, day)
+        book.close(day + 1)
+    again = BrandBook("GBP")
+    again.restore(book.state())
+    assert sayings(again) == sayings(book)
+    assert sayings(book)["tea:new"] == 240
+
+
+def test_images_of_before_there_were_places_are_kept():
+    old = {"brands": {"tea:ash": msgspec.to_builtins(Image(count=7)), "tea:birch": msgspec.to_builtins(Image(count=2))}}
+    images = msgspec.convert(old, Images)
+    assert images.places.active == {"tea:ash": 7.0, "tea:birch": 2.0}
+    assert set(images.shown()) == {"tea:ash", "tea:birch"}
 
 
 def test_the_interval_covers_as_it_says():

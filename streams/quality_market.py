@@ -44,7 +44,7 @@ def market_figures(learning: Learning, events: Iterable[Event]) -> list[dict[str
         for event in sales
         for line in event.lines
     ]
-    return [*_demand(lines), *_pairs(learning, sales), *_prices(learning, lines), *_growth(learning, sales)]
+    return [*_demand(lines), *_pairs(learning, sales), *_prices(learning, sales), *_growth(learning, sales)]
 
 
 def _row(figure: str, value: float, must: str, aim: str = "", trivial: float | None = None) -> dict[str, Any]:
@@ -150,25 +150,36 @@ def _recall(baskets: Baskets, true: Mapping[frozenset[str], float], by: str) -> 
 # Price.
 
 
-def _prices(learning: Learning, lines: Sequence[Line]) -> list[dict[str, Any]]:
-    by_product: dict[str, list[Line]] = defaultdict(list)
-    for line in lines:
-        if line[4] > 0:
-            by_product[line[0]].append(line)
+def _invoiced(sales: Sequence[Purchase]) -> dict[str, list[tuple[int, float, float]]]:
+    """What each invoice has of a product: day, quantity and price, of the lines that are not free."""
+    found: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
+    for sale in sales:
+        amounts: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for line in sale.lines:
+            if line.unit_price > 0:
+                amounts[line.product_id].append((line.quantity, line.quantity * line.unit_price))
+        for product, some in amounts.items():
+            quantity, amount = (math.fsum(column) for column in zip(*some, strict=True))
+            found[product].append((sale.occurred_at.toordinal(), quantity, amount / quantity))
+    return found
+
+
+def _prices(learning: Learning, sales: Sequence[Purchase]) -> list[dict[str, Any]]:
     online, draw = learning.market.book.sums.prices, np.random.default_rng(3)
     inside = alarms = asked = 0
-    for product, some in sorted(by_product.items()):
+    for product, some in sorted(_invoiced(sales).items()):
         found = (online.report(product) or {}).get("quantity")
         if found is None:
             continue
         asked += 1
-        quantity, price = np.log([line[3] for line in some]), np.log([line[4] for line in some])
+        days, quantities, paid = zip(*some, strict=True)
+        quantity, price = np.log(quantities), np.log(paid)
         fit = stats.linregress(price, quantity)
         half = stats.t.ppf(0.975, len(some) - 2) * fit.stderr
         inside += abs(found["slope"] - fit.slope) <= half + 1e-9
         shuffled = Prices()
-        for line, other in zip(some, draw.permutation([line[4] for line in some]).tolist(), strict=True):
-            shuffled.learn_one(product, line[2], line[3], other)
+        for day, units, other in zip(days, quantities, draw.permutation(paid).tolist(), strict=True):
+            shuffled.learn_one(product, day, units, other)
         chance = (shuffled.report(product) or {}).get("quantity")
         alarms += chance is not None and not chance["low"] <= 0 <= chance["high"]
     return [

@@ -17,6 +17,8 @@ PARTNERS: Final = 8
 """Partners shown of a product."""
 SUPPORT: Final = 10
 """Baskets with both that a pair needs to be shown."""
+Sold = tuple[str, float, float]
+"""A product's category in one sale, and its quantity and amount there, less what was free."""
 
 
 class Sums(Struct):
@@ -65,16 +67,16 @@ class Market:
         sign, day = told["sign"], told["day"]
         self.sums.today = max(self.sums.today, day)
         revenue_e4 = units_e3 = 0
-        products: dict[str, None] = {}
+        products: dict[str, Sold] = {}
         for named, lines in told["lines"].items():
             category = OTHER if named == ALL else named  # that name is taken
             units = revenue = 0
             for product, quantity, price in lines:
                 units += round(quantity * 1_000)
                 revenue += round(quantity * price * 10_000)
-                products[product] = None
-                if sign > 0 and told["main"]:
-                    self._priced(product, category, day, quantity, price)
+                sold = products.setdefault(product, (category, 0.0, 0.0))
+                if price > 0:
+                    products[product] = (category, sold[1] + quantity, sold[2] + quantity * price)
             units_e3 += units
             revenue_e4 += revenue
             if told["main"]:
@@ -82,18 +84,22 @@ class Market:
         if told["main"]:
             self.sums.demand.add(ALL, day, units_e3 * (sign > 0), sign * revenue_e4)
         if sign > 0:
-            if told["main"] and revenue_e4 > 0:
-                self.sums.demand.trade(day)
+            if told["main"]:
+                self._priced(products, day)
+                if revenue_e4 > 0:
+                    self.sums.demand.trade(day)
             self._bought(told, list(products), units_e3, revenue_e4 if told["main"] else 0)
 
-    def _priced(self, product: str, category: str, day: int, quantity: float, price: float) -> None:
+    def _priced(self, products: Mapping[str, Sold], day: int) -> None:
+        """Learn prices: an invoice counts once for each product, whatever its lines."""
         prices, categories = self.sums.prices, self.sums.categories
-        prices.learn_one(product, day, quantity, price)
-        if product in prices.products:
-            categories[product] = category
-            if len(categories) > len(prices.products):
-                for gone in [one for one in categories if one not in prices.products]:
-                    del categories[gone]
+        for product, (category, quantity, amount) in products.items():
+            if quantity > 0:
+                prices.learn_one(product, day, quantity, amount / quantity)
+                categories[product] = category
+        if len(categories) > len(prices.products):
+            for gone in [one for one in categories if one not in prices.products]:
+                del categories[gone]
 
     def _bought(self, told: Mapping[str, Any], products: list[str], units_e3: int, revenue_e4: int) -> None:
         self.baskets.learn_one(products)

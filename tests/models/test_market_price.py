@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.market.price import LEAST, PRODUCTS, Prices, Slope
+from models.market import price as pricing
+from models.market.book import Market
+from models.market.price import LEAST, PRODUCTS, SPARE, Prices, Slope
 from schemas.events import Purchase
 from streams.replay import online_retail
 
@@ -70,7 +72,8 @@ def test_few_prices_or_points_give_no_estimate():
     assert prices.report("nobody") is None
 
 
-def test_quantity_breaks_are_told_apart_from_response():
+def test_quantity_breaks_are_no_response():
+    """Two prices go side by side: none was in force by itself, so nothing is said of it."""
     draw, prices = np.random.default_rng(2), Prices()
     for day in range(400):
         for _ in range(draw.poisson(6) + 1):  # as many invoices whatever the price
@@ -79,20 +82,70 @@ def test_quantity_breaks_are_told_apart_from_response():
     prices.close(400)
     report = prices.report("mug")
     assert report["quantity"]["high"] < -3
-    assert report["response"]["low"] < 0.5
-    assert report["response"]["high"] > -0.5
+    assert "response" not in report
+
+
+def test_an_invoice_of_several_lines_counts_once_for_each_product():
+    market = Market()
+    for day in range(200):
+        price = (1.0, 1.25, 1.6)[day // 7 % 3]
+        lines = [["a", 1, price]] * round(8 * price**-2) + [["gift", 1, 0.0]]
+        told = {"sign": 1, "main": True, "day": day, "month": 24_000, "hour": 9, "channel": "web"} | {
+            "lines": {"c": lines}
+        }
+        for _ in range(2):
+            market.take(told)
+    market.take({"close": 200})
+    report = market.sums.prices.report("a")
+    assert report["quantity"]["n"] == 400
+    assert report["quantity"]["slope"] == pytest.approx(-2, abs=0.1)
+    assert report["response"]["slope"] == pytest.approx(0, abs=1e-6)
 
 
 def test_memory_is_bounded_and_the_restored_has_the_same_future():
     prices = Prices()
-    for n in range(PRODUCTS + 10):
+    for n in range(PRODUCTS + 3 * SPARE):
         prices.learn_one(f"p{n}", n // 100, 1 + n % 5, 1 + n % 3)
-    assert len(prices.products) == PRODUCTS
+        assert len(prices.products) <= PRODUCTS + SPARE
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(prices), type=Prices)
     for one in (prices, again):
         one.close(30)
         one.learn_one("p5000", 50, 2, 3)
     assert prices == again
+
+
+def test_whoever_is_new_gets_in_and_what_is_sold_no_more_makes_room(monkeypatch):
+    monkeypatch.setattr(pricing, "PRODUCTS", 40)
+    monkeypatch.setattr(pricing, "SPARE", 10)
+    prices = Prices()
+    for day in range(90):
+        old = day < 50
+        for n in range(40 * old):
+            prices.learn_one(f"old{n}", day, 1 + day % 4, (1.0, 1.2, 1.5)[day % 3])
+        for n in range(20 * (not old)):
+            prices.learn_one(f"new{n}", day, 1 + day % 4, (1.0, 1.2, 1.5)[day % 3])
+        for n in range(5):  # each is sold once
+            prices.learn_one(f"once{day}.{n}", day, 1, 1.0)
+        prices.close(day + 1)
+    assert len(prices.products) <= 50
+    for n in range(20):
+        assert prices.report(f"new{n}")["quantity"]["n"] >= 25
+
+
+def test_a_purchase_of_new_products_alone_takes_no_pass_over_all_for_each():
+    prices, passes = Prices(), 0
+    room = Prices._make_room
+
+    def counted(self):
+        nonlocal passes
+        passes += 1
+        room(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prices, "_make_room", counted)
+        for n in range(PRODUCTS + 10_000):
+            prices.learn_one(f"p{n}", 0, 1, 1.0)
+    assert passes <= 10_000 // SPARE
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
+from scipy import special
 
 from models.market.busiest import Candidates, Places
 
@@ -22,10 +23,10 @@ WORD_FADE: Final = 0.98
 TOP_WORDS: Final = 5
 Z80: Final = 1.2816
 """Standard normal quantile of an 80 % interval."""
-ALARM: Final = 3.0
-"""Standard errors beyond which a day's share has shifted."""
+SURE: Final = 0.99865
+"""Probability that a day without a shift is not called `up`: that of three standard errors."""
 ENOUGH: Final = 10
-"""Sayings of a day, and of the days before, below which nothing is called a shift."""
+"""Sayings of a day below which it neither shows a shift nor how far days differ."""
 JUDGED: Final = 20
 """Rated texts of a day from which the share foreseen is judged."""
 
@@ -144,18 +145,28 @@ def wilson(positives: float, count: int) -> tuple[float, float]:
 def shift(negative: float, count: int, before: list[DaySaid]) -> str:
     """Say whether a day's share of negative has shifted against the days before: `up`, `down`, or nothing.
 
-    Days differ by more than chance: the variance is that of chance times what the days before had of it, at least 1.
+    Days differ by more than chance: sayings of one day are taken as correlated, by as much as the days before show,
+    where they show any. How far a day may lie off follows from how many days say so (Student's t).
+
+    References
+    ----------
+    Williams (1982), Extra-binomial variation in logistic linear models, J. R. Stat. Soc. C 31, 144-148.
     """
     known = sum(one.count for one in before)
-    if count < ENOUGH or known < ENOUGH:
+    days = [one for one in before if one.count >= ENOUGH]
+    if count < ENOUGH or len(days) < 2:
         return ""
     usual = (math.fsum(one.negative for one in before) + 0.5) / (known + 1)
     chance = usual * (1 - usual)
-    days = [one for one in before if one.count >= ENOUGH]
-    spread = [(one.negative - one.count * usual) ** 2 / (one.count * chance) for one in days]
-    more = max(math.fsum(spread) / len(spread), 1.0) if spread else 1.0
-    z = (negative / count - usual) / math.sqrt(chance * more * (1 / count + 1 / known))
-    return "up" if z > ALARM else "down" if z < -ALARM else ""
+    spread = math.fsum((one.negative - one.count * usual) ** 2 / one.count for one in days) / chance
+    total = sum(one.count for one in days)
+    room = math.fsum((one.count - 1) * (1 - one.count / total) for one in days)
+    alike = min(max((spread - (len(days) - 1)) / room, 0.0), 1.0)
+    of_day = (1 + (count - 1) * alike) / count
+    of_usual = math.fsum(one.count * (1 + (one.count - 1) * alike) for one in before) / known**2
+    z = (negative / count - usual) / math.sqrt(chance * (of_day + of_usual))
+    limit = float(special.stdtrit(len(days) - 1, SURE))
+    return "up" if z > limit else "down" if z < -limit else ""
 
 
 class Images(Struct):

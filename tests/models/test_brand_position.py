@@ -315,3 +315,28 @@ def test_a_shift_is_told_from_chance():
     assert alarms(0.3, 400) < 0.02
     assert alarms(0.6, 200) > 0.8
     assert shift(5.0, 5, [DaySaid(60, 3.0)]) == ""
+
+
+@pytest.mark.parametrize("sizes", [(30,), (10, 20, 30, 300)])
+@pytest.mark.parametrize("among", [range(1, 2), range(2, 5), range(5, 10), range(10, 25)])
+def test_days_that_differ_by_more_than_chance_raise_no_alarm_however_few_they_are(among, sizes):
+    draw, found = np.random.default_rng(9), []
+    for _ in range(200):
+        days = []
+        for _ in range(among.stop + 1):
+            count = int(draw.choice(sizes))
+            days.append(DaySaid(count, float(draw.binomial(count, draw.beta(6, 14)))))
+        found += [shift(days[n].negative, days[n].count, days[:n]) != "" for n in among]
+    assert np.mean(found) < 0.01  # three standard errors are .0027
+
+
+def test_a_large_shift_is_told_once_days_have_shown_how_they_differ():
+    draw = np.random.default_rng(10)
+
+    def alarms(days):
+        before = [[DaySaid(60, float(draw.binomial(60, 0.3))) for _ in range(days)] for _ in range(200)]
+        return np.mean([shift(float(draw.binomial(60, 0.6)), 60, some) == "up" for some in before])
+
+    assert alarms(3) < 0.05
+    assert alarms(12) > 0.65
+    assert alarms(30) > 0.85

@@ -51,6 +51,8 @@ SERVED: Final = "served"
 LOOKED_AT: Final = 1_000
 """Latest draws that importance is judged on."""
 TASKS: Final = ("response", "churn", "value", "segments", "sales", "market", "brand_choice", "sentiment")
+UNASKED: Final = ("segments", "sales", "market", "brand_choice", "sentiment", "demand")
+"""Tasks for which nobody can ask who serves: their champions follow from their losses alone, or they have none."""
 
 
 class Learning:
@@ -177,6 +179,11 @@ class Learning:
     def _do(self, request: Request) -> None:
         if request.what == "retrained":
             return None  # who reads this has taken over already; who has not cannot save that he read it
+        if request.task in UNASKED:
+            able = ", ".join(self.leagues)
+            raise Refused(
+                f"{request.task} is served by what its own figures say, not by request: {able} can be asked for"
+            )
         if request.task not in self.leagues:
             raise Refused(f"there is no league {request.task}: there are {', '.join(self.leagues)}")
         task, league = request.task, self.leagues[request.task]

@@ -133,7 +133,7 @@ def compare(
 
 @models_app.command()
 def promote(
-    task: Annotated[str, typer.Argument(help="Left out with --retrained.")] = "",
+    task: Annotated[str, typer.Argument(help="response, churn, value or purchases; left out with --retrained.")] = "",
     model: Annotated[str, typer.Argument(help="The entrant; else the league's own champion again.")] = "",
     retrained: Annotated[str, typer.Option(help="Let this learner, trained anew, take over all tasks.")] = "",
     why: Why = "",

@@ -215,7 +215,7 @@ MARKET: Final = Section(
             "model has .5 or less.", "none", _model("demand", "auc"), low=0.4, high=1, dashed="base_rate|last_100",
         ),
         Panel(
-            "Customers of the latest month", "New, retained, returned, and lost since the month before.", "short",
+            "Customers of the latest month", "New, retained, returned; lost in the latest month that is over.", "short",
             [Query("max by (kind) (streamscore_active_customers)", "{{kind}}")], "bargauge", decimals=0,
         ),
         Panel(

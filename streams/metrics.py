@@ -282,9 +282,11 @@ class Metrics:
                 self.market_share.labels(category).set(rivals["market_share"]["share"])
         growth = market.get("all", {}).get("growth", {})
         if growth:
-            latest = growth[max(growth)]
-            for kind in ("new", "retained", "returned", "lost"):
+            latest, over = growth[max(growth)], [month for month in growth if "running" not in growth[month]]
+            for kind in ("new", "retained", "returned"):
                 self.active.labels(kind).set(latest[kind])
+            if over:
+                self.active.labels("lost").set(growth[max(over)]["lost"])
 
     def _task(self, task: str, figures: Mapping[str, Any]) -> None:
         for name, metrics in {**figures["baselines"], **figures["models"]}.items():

@@ -1,6 +1,7 @@
 """All that is learned about the market, as one function of what shards tell, in its order."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, Final, Self
 
 import msgspec
@@ -115,6 +116,7 @@ class Market:
         month_mix.purchases += 1
         month_mix.products += len(products)
         month_mix.units_e3 += units_e3
+        month_mix.in_main += told["main"]
         month_mix.revenue_e4 += revenue_e4
         mix.count(month_mix, "hour", str(told["hour"]))
         mix.count(month_mix, "weekday", WEEKDAYS[(told["day"] + 3) % 7])
@@ -145,10 +147,10 @@ class Market:
 
     def _of_all(self) -> dict[str, Any]:
         sums = self.sums
-        found: dict[str, Any] = {"growth": sums.growth.report()}
-        if sums.mix.months:
-            newest = max(sums.mix.months)
-            found["month"] = month_name(newest)
+        newest, running = max(sums.mix.months, default=None), self._running()
+        found: dict[str, Any] = {"growth": sums.growth.report(newest, running)}
+        if newest is not None:
+            found["month"], found["running"] = month_name(newest), newest >= running
             found["behaviour"] = sums.mix.report(newest) | sums.growth.moved(newest)
         found["baskets"] = {
             "baskets": self.baskets.baskets,
@@ -161,6 +163,14 @@ class Market:
         if sums.observed.series:
             found["observed"] = sums.observed.report(sums.today)
         return found
+
+    def _running(self) -> int:
+        """The first month that is not over: that of the first day that is not closed."""
+        closed = self.sums.demand.closed
+        if closed is None:
+            return min(self.sums.mix.months, default=0)
+        first = date(1970, 1, 1) + timedelta(days=closed)
+        return 12 * first.year + first.month - 1
 
     def _served_categories(self) -> dict[str, str]:
         """The category that a product is served in."""

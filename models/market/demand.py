@@ -32,7 +32,8 @@ class Sold(Struct, array_like=True):
 class Demand(Struct):
     """Sums by day, closed in order. Plain data.
 
-    Days without a purchase are no trading days and left out. `sold` holds the latest 66 trading days of each
+    Days without a purchase are no trading days. What was refunded on one is `carried` to the next trading day: all days
+    together are what was earned. `sold` holds the latest 66 trading days of each
     category, the newest last, and `dates` theirs (since 1970-01-01). A category that becomes clearly more active than
     the quietest one named takes its place when a day is closed. What the quiet one sold goes to `other`, and what the
     new one sold before stays there: all add up, and a named category is exact from its first day in `sold` on.
@@ -49,6 +50,7 @@ class Demand(Struct):
     active: dict[str, float] = field(default_factory=dict)
     candidates: Candidates = field(default_factory=lambda: Candidates(CATEGORIES))
     since: dict[str, int] = field(default_factory=dict)
+    carried: dict[str, Sold] = field(default_factory=dict)
 
     def add(self, category: str, day: int, units_e3: int, revenue_e4: int) -> None:
         """Add to a category's day; the caller adds to `all` too. A day that is closed counts in `late` alone."""
@@ -60,9 +62,7 @@ class Demand(Struct):
         category = self._named(category, day)
         if category not in self.sold:
             self.sold[category] = [Sold() for _ in range(min(self.trading_days, KEPT))]
-        at = self.waiting.setdefault(day, {}).setdefault(category, Sold())
-        at.units_e3 += units_e3
-        at.revenue_e4 += revenue_e4
+        _add(self.waiting.setdefault(day, {}), category, Sold(units_e3, revenue_e4))
 
     def _named(self, category: str, day: int) -> str:
         """Count a sale of a category, and return the name it goes under."""
@@ -99,11 +99,9 @@ class Demand(Struct):
             at.units_e3 += gone.units_e3
             at.revenue_e4 += gone.revenue_e4
         self.sold[OTHER] = rest
-        for sums in self.waiting.values():
+        for sums in (*self.waiting.values(), self.carried):
             if name in sums:
-                gone, at = sums.pop(name), sums.setdefault(OTHER, Sold())
-                at.units_e3 += gone.units_e3
-                at.revenue_e4 += gone.revenue_e4
+                _add(sums, OTHER, sums.pop(name))
 
     def trade(self, day: int) -> None:
         """Note that something was bought on a day."""
@@ -117,8 +115,12 @@ class Demand(Struct):
         found = []
         for day in due:
             sums = self.waiting.pop(day)
+            for category, carried in self.carried.items():
+                _add(sums, category, carried)
             if not self.traded.pop(day, False):
+                self.carried = sums
                 continue
+            self.carried = {}
             found.append(day)
             self.trading_days += 1
             self.dates = [*self.dates, day][-KEPT:]
@@ -139,6 +141,11 @@ class Demand(Struct):
                 found.revenue_e4 += sold.revenue_e4
         return found
 
+    def known_days(self, category: str) -> int:
+        """Return how many days of the calendar a category's figures reach back from the newest closed, at least one."""
+        known = min(len(self.sold[category]), len(self.dates))
+        return max((self.closed or 0) - self.dates[-known], 1) if known else 1
+
     def report(self, category: str) -> dict[str, Any]:
         """Return the last day and level and trend of `units` and `revenue`; empty before the first trading day."""
         days = self.sold.get(category)
@@ -147,6 +154,12 @@ class Demand(Struct):
         units = [one.units_e3 / 1e3 for one in days]
         revenue = [one.revenue_e4 / 1e4 for one in days]
         return {"units": described(units), "revenue": described(revenue)}
+
+
+def _add(sums: dict[str, Sold], category: str, more: Sold) -> None:
+    at = sums.setdefault(category, Sold())
+    at.units_e3 += more.units_e3
+    at.revenue_e4 += more.revenue_e4
 
 
 def described(amounts: list[float]) -> dict[str, float | None]:

@@ -99,33 +99,45 @@ class Growth(Struct):
                 del self.months[old]
         return self.months[month]
 
-    def report(self) -> dict[str, dict[str, int | float]]:
+    def report(self, newest: int | None = None, running: int | None = None) -> dict[str, dict[str, int | float]]:
         """Return each month as `YYYY-MM`: `active`, `new`, `retained`, `returned`, `lost`, and `revenue_<kind>`.
 
-        Lost are those who were active in the month before and are not in this one.
+        Lost are those who were active in the month before and are not in this one. A month in which nobody bought is
+        there, too: all of those before are lost.
+
+        Parameters
+        ----------
+        newest
+            A month up to which is known that nobody was active but who is counted.
+        running
+            The first month that is not over. It and later ones have `running`: of `lost`, some will be back.
         """
         found: dict[str, dict[str, int | float]] = {}
-        for month in sorted(self.months):
-            customers, revenue = self.months[month].customers, self.months[month].revenue_e4
-            before = self.months.get(month - 1)
-            row: dict[str, int | float] = {"active": sum(customers.values()), **customers}
-            row["lost"] = sum(before.customers.values()) - customers["retained"] if before is not None else 0
-            row |= {f"revenue_{kind}": revenue[kind] / 10_000 for kind in KINDS}
+        if not self.months:
+            return found
+        first, last = min(self.months), max(newest or 0, *self.months)
+        for month in range(max(first, last - MONTHS_KEPT + 1), last + 1):
+            at, before = self.months.get(month, Month()), self.months.get(month - 1, Month())
+            row: dict[str, int | float] = {"active": sum(at.customers.values()), **at.customers}
+            row["lost"] = sum(before.customers.values()) - at.customers["retained"] if month > first else 0
+            row |= {f"revenue_{kind}": at.revenue_e4[kind] / 10_000 for kind in KINDS}
+            if running is not None and month >= running:
+                row["running"] = True
             found[month_name(month)] = row
         return found
 
     def moved(self, month: int) -> dict[str, dict[str, float | None]]:
         """Return a month's customers by kind, and the share of new ones, each with its `change` in a month."""
-        report = self.report()
+        report = self.report(month)
         now, before = (report.get(month_name(one)) for one in (month, month - 1))
-        if now is None or not now["active"]:
+        if now is None:
             return {}
         found: dict[str, dict[str, float | None]] = {}
         for name in ("active", *KINDS, "lost"):
             found[name] = {"value": now[name], "change": None if before is None else now[name] - before[name]}
-        share = now["new"] / now["active"]
-        was = before["new"] / before["active"] if before is not None and before["active"] else None
-        return found | {"new_share": {"value": share, "change": None if was is None else share - was}}
+        share, was = (None if row is None or not row["active"] else row["new"] / row["active"] for row in (now, before))
+        change = None if share is None or was is None else share - was
+        return found | {"new_share": {"value": share, "change": change}}
 
 
 def month_name(month: int) -> str:

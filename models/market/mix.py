@@ -10,13 +10,23 @@ BOUNDS: Final = {"hour": 24, "weekday": 7, "channel": 16, "country": 64}
 """Values told apart; whatever comes up later in a month counts as `other`."""
 OTHER: Final = "other"
 SHOWN: Final = 24
+BASKET: Final = (
+    ("basket_products", "products", "purchases", 1.0),
+    ("basket_units", "units_e3", "purchases", 1e3),
+    ("basket_revenue", "revenue_e4", "in_main", 1e4),
+)
+"""What is told of a basket: its name, what is added up, over which purchases, and in what unit."""
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class MonthMix(Struct):
-    """Sums of one month. `counts` are purchases; units are in 1/1,000, revenue in 1/10,000 of the main currency."""
+    """Sums of one month. `counts` are purchases; units are in 1/1,000.
+
+    `revenue_e4` is in 1/10,000 of the main currency, and of the purchases in it alone, `in_main` of them.
+    """
 
     purchases: int = 0
+    in_main: int = 0
     products: int = 0
     units_e3: int = 0
     revenue_e4: int = 0
@@ -57,21 +67,20 @@ class Mix(Struct):
             return {}
         found: dict[str, Any] = {"purchases": _moved(now.purchases, before.purchases if before else None)}
         found["revenue"] = _moved(now.revenue_e4 / 1e4, before.revenue_e4 / 1e4 if before else None)
-        for name in ("products", "units_e3", "revenue_e4"):
-            label, unit = {
-                "products": ("basket_products", 1.0),
-                "units_e3": ("basket_units", 1e3),
-                "revenue_e4": ("basket_revenue", 1e4),
-            }[name]
-            old = getattr(before, name) / unit / before.purchases if before and before.purchases else None
-            found[label] = _moved(getattr(now, name) / unit / now.purchases, old)
+        for label, name, of, unit in BASKET:
+            found[label] = _moved(_each(now, name, of, unit), _each(before, name, of, unit) if before else None)
         for what in BOUNDS:
             found[what] = _shares(now.counts[what], before.counts[what] if before else {})
         return found
 
 
-def _moved(now: float, before: float | None) -> dict[str, float | None]:
-    return {"value": now, "change": None if before is None else now - before}
+def _each(month: MonthMix, name: str, of: str, unit: float) -> float | None:
+    purchases = getattr(month, of)
+    return getattr(month, name) / unit / purchases if purchases else None
+
+
+def _moved(now: float | None, before: float | None) -> dict[str, float | None]:
+    return {"value": now, "change": None if now is None or before is None else now - before}
 
 
 def _shares(now: dict[str, int], before: dict[str, int]) -> dict[str, dict[str, float | None]]:

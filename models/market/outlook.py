@@ -44,6 +44,19 @@ MARGIN: Final = 0.005
 CLEARLY: Final = 0.95
 """Share of the error of `growth` below which a trivial forecast of units serves instead."""
 RIDGE: Final = 50.0
+LEAST: Final = 1.0 / WINDOW
+"""Share of the level below which an amount counts as that: whatever the unit, nothing sold is no infinite fall."""
+DOUBT: Final = 30.0
+"""Outcomes of a category that weigh as much as those of all in how far off it may be: five that do not overlap."""
+FADE: Final = 1.0 - 1.0 / 120.0
+"""What an older error weighs, an outcome."""
+FIRST: Final = 0.24
+"""Mean absolute error that is assumed before any outcome, with the weight of ten."""
+USUAL: Final = 1.61
+"""Mean absolute errors to each side that hold with 80 %, of a normal as of a Laplace distribution."""
+SURE: Final = 0.8
+STEP: Final = 0.05
+"""By how much an outcome outside an interval makes the next ones wider."""
 SCALE: Final = 5.0
 """Features are logarithms of ratios, mostly within a fifth of 0."""
 Vector = NDArray[np.float64]
@@ -62,16 +75,16 @@ def features(units: Sequence[float], everything: Sequence[float]) -> dict[str, f
     own, whole = list(units[-WINDOW:]), list(everything[-WINDOW:])
     if sum(one > 0 for one in own) < 2 * WINDOW // 3:
         return None
-    level, market = _log(_mean(own)), _log(_mean(whole))
-    week = _log(_mean(own[-AHEAD:])) - level
-    logs = [_log(one) for one in own]
+    level, market = _mean(own), _mean(whole)
+    week = _ratio(_mean(own[-AHEAD:]), level)
+    logs = [_ratio(one, level) for one in own]
     middle = (WINDOW - 1) / 2
     slope = sum((i - middle) * one for i, one in enumerate(logs)) / sum((i - middle) ** 2 for i in range(WINDOW))
     return {
         "week": week,
-        "last_day": logs[-1] - level,
-        "median": sorted(logs)[WINDOW // 2] - level,
-        "week_of_share": week - (_log(_mean(whole[-AHEAD:])) - market),
+        "last_day": logs[-1],
+        "median": sorted(logs)[WINDOW // 2],
+        "week_of_share": week - _ratio(_mean(whole[-AHEAD:]), market),
         "trend": AHEAD * slope,
     }
 
@@ -80,8 +93,9 @@ def _mean(amounts: Sequence[float]) -> float:
     return math.fsum(amounts) / len(amounts)
 
 
-def _log(amount: float) -> float:
-    return math.log(max(amount, 1.0))
+def _ratio(amount: float, level: float) -> float:
+    """Logarithm of an amount over a level; the same in whatever unit."""
+    return math.log(max(amount / level, LEAST))
 
 
 class Growth:
@@ -135,7 +149,11 @@ class Growth:
 
 
 class Asked(Struct, array_like=True):
-    """A question of one trading day: what was known, answered, foreseen (log growth), and gone by (last six days')."""
+    """A question of one trading day: what was known, answered and foreseen.
+
+    `growth` and `served` are logarithms over `level`, the mean of the last thirty days: of the regression, and what was
+    served. `week` is the mean of the last six days.
+    """
 
     day: int
     x: dict[str, float]
@@ -143,6 +161,27 @@ class Asked(Struct, array_like=True):
     growth: float
     level: float
     week: float
+    served: float = 0.0
+
+
+class Missed(Struct, array_like=True):
+    """How far what was served went wrong: outcomes and absolute errors of the logarithm added up, older ones fading.
+
+    `wider` is the logarithm of what makes the interval hold as often as it says, learned from how often it did.
+
+    References
+    ----------
+    Gibbs and Candes (2021), Adaptive conformal inference under distribution shift, NeurIPS 34, 1660-1672.
+    """
+
+    n: float = 0.0
+    errors: float = 0.0
+    wider: float = 0.0
+
+    def learn_one(self, error: float, half: float) -> None:
+        """Take in an error, where `half` is how far the interval reached."""
+        self.n, self.errors = FADE * self.n + 1.0, FADE * self.errors + error
+        self.wider += STEP * ((error > half) - (1.0 - SURE))
 
 
 class Errors(Struct):
@@ -162,6 +201,8 @@ class Outlook:
         self.learners = {name: make(PRIOR) for name, make in (ENTRANTS | TRIVIAL).items()}
         self.quality = {name: BinaryQuality() for name in (GROWTH, *self.learners)}
         self.errors = Errors()
+        self.missed: dict[str, Missed] = {}
+        self.everybody = Missed()
         self.pending: dict[str, list[Asked]] = {}
         self.now: dict[str, Asked] = {}
 
@@ -178,13 +219,20 @@ class Outlook:
         return min(known, key=lambda name: (known[name], name)) if own is not None else GROWTH
 
     def foreseen(self, asked: Asked) -> float:
-        """Logarithm of the units a day of the next six: by `growth`, or a trivial forecast that is clearly better."""
+        """Logarithm of the next six days over the level: by `growth`, or a trivial forecast that is clearly better."""
         by = {
-            self.errors.forecast: _log(asked.level) + asked.growth,
-            self.errors.last_six / CLEARLY: _log(asked.week),
-            self.errors.last_thirty / CLEARLY: _log(asked.level),
+            self.errors.forecast: asked.growth,
+            self.errors.last_six / CLEARLY: _ratio(asked.week, asked.level),
+            self.errors.last_thirty / CLEARLY: 0.0,
         }
         return by[min(by) if self.errors.n >= EARLIEST // 4 else self.errors.forecast]
+
+    def doubt(self, category: str) -> float:
+        """By how much the logarithm of a category's forecast may be off with 80 %; as of all while it has few."""
+        whole = self.everybody
+        own = self.missed.get(category, Missed(wider=whole.wider))
+        usual = (10.0 * FIRST + whole.errors) / (10.0 + whole.n)
+        return USUAL * math.exp(own.wider) * (DOUBT * usual + own.errors) / (DOUBT + own.n)
 
     def learn_day(self, demand: Demand, at: float = 0.0, *, judged: bool = True) -> None:
         """Take in that a trading day is closed: what was asked six days ago is learned, and the next asked.
@@ -199,34 +247,44 @@ class Outlook:
         day, everything = demand.trading_days, [one.units_e3 / 1e3 for one in demand.sold[ALL]]
         self.now = {}
         self.pending = {category: some for category, some in self.pending.items() if category in demand.sold}
+        self.missed = {category: one for category, one in self.missed.items() if category in demand.sold}
         for category, sold in demand.sold.items():
             units = [one.units_e3 / 1e3 for one in sold]
             waiting = self.pending.get(category, [])
             for asked in [one for one in waiting if one.day + AHEAD <= day]:
-                self._mature(asked, math.fsum(units[-AHEAD:]) / AHEAD, at, judged)
+                grown = _ratio(math.fsum(units[-AHEAD:]) / AHEAD, asked.level)
+                self._miss(category, grown - asked.served)
+                if category != ALL:  # it is the sum of the others
+                    self._mature(asked, grown, at, judged)
             x = features(units, everything)
             if x is None:
                 continue
             asked = self._ask(day, x, units)
             self.now[category] = asked
-            if category != ALL:  # it is the sum of the others
-                self.pending[category] = [*(one for one in waiting if one.day + AHEAD > day), asked]
+            self.pending[category] = [*(one for one in waiting if one.day + AHEAD > day), asked]
 
     def _ask(self, day: int, x: dict[str, float], units: Sequence[float]) -> Asked:
         answers = {name: learner.score_one(x) for name, learner in self.learners.items()}
         answers[GROWTH] = self.growth.score_one(x)
-        return Asked(day, x, answers, self.growth.growth(x), _mean(units[-WINDOW:]), _mean(units[-AHEAD:]))
+        asked = Asked(day, x, answers, self.growth.growth(x), _mean(units[-WINDOW:]), _mean(units[-AHEAD:]))
+        asked.served = self.foreseen(asked)
+        return asked
 
-    def _mature(self, asked: Asked, sold: float, at: float, judged: bool) -> None:
-        label, actual = float(sold > asked.level), _log(sold)
+    def _miss(self, category: str, error: float) -> None:
+        half = self.doubt(category)
+        for one in (self.missed.setdefault(category, Missed(wider=self.everybody.wider)), self.everybody):
+            one.learn_one(abs(error), half)
+
+    def _mature(self, asked: Asked, grown: float, at: float, judged: bool) -> None:
+        label = float(grown > 0.0)
         if judged:
             for name, answer in asked.answers.items():
                 self.quality[name].update(label, answer, at)
             self.errors.n += 1
-            self.errors.forecast += abs(actual - _log(asked.level) - asked.growth)
-            self.errors.last_six += abs(actual - _log(asked.week))
-            self.errors.last_thirty += abs(actual - _log(asked.level))
-        self.growth.learn_one(asked.x, actual - _log(asked.level))
+            self.errors.forecast += abs(grown - asked.growth)
+            self.errors.last_six += abs(grown - _ratio(asked.week, asked.level))
+            self.errors.last_thirty += abs(grown)
+        self.growth.learn_one(asked.x, grown)
         for learner in self.learners.values():
             learner.learn_one(asked.x, label)
 
@@ -239,9 +297,11 @@ class Outlook:
         asked = self.now.get(category)
         if asked is None:
             return None
-        middle, half = self.foreseen(asked), 1.2816 * self.growth.spread()
+        middle, half = asked.served, self.doubt(category)
         units = {"units": middle, "low": middle - half, "high": middle + half}
-        return {"above_usual": asked.answers[self.champion]} | {name: math.exp(z) for name, z in units.items()}
+        return {"above_usual": asked.answers[self.champion]} | {
+            name: asked.level * math.exp(z) for name, z in units.items()
+        }
 
     def report(self) -> dict[str, Any] | None:
         """Return the task, as the report has it; None without any example."""
@@ -266,10 +326,11 @@ class Outlook:
 
     def state(self) -> dict[str, Any]:
         """River objects and plain data, for `freeze`."""
+        plain = _Plain(self.quality, self.errors, self.pending, self.now, self.missed, self.everybody)
         return {
             "growth": self.growth.state(),
             "learners": {name: learner.state() for name, learner in self.learners.items()},
-            "plain": msgspec.msgpack.encode(_Plain(self.quality, self.errors, self.pending, self.now)),
+            "plain": msgspec.msgpack.encode(plain),
         }
 
     @classmethod
@@ -280,6 +341,7 @@ class Outlook:
         made.learners = {name: learner_of(kept) for name, kept in state["learners"].items()}
         plain = msgspec.msgpack.decode(state["plain"], type=_Plain)
         made.quality, made.errors, made.pending, made.now = plain.quality, plain.errors, plain.pending, plain.now
+        made.missed, made.everybody = plain.missed, plain.everybody
         return made
 
 
@@ -288,3 +350,5 @@ class _Plain(Struct):
     errors: Errors
     pending: dict[str, list[Asked]] = field(default_factory=dict)
     now: dict[str, Asked] = field(default_factory=dict)
+    missed: dict[str, Missed] = field(default_factory=dict)
+    everybody: Missed = field(default_factory=Missed)

@@ -122,16 +122,20 @@ class Observed(Struct):
         return found
 
     def market_share(self, category: str, demand: Demand, currency: str, today: int) -> dict[str, Any] | None:
-        """Return our share of a market whose volume is known, from our last 30 days; None where it cannot be told."""
+        """Return our share of a market whose volume is known; None where it cannot be told.
+
+        Ours is of the last 30 days, or of as many as there are.
+        """
         seen = self.series.get(f"volume:{category}")
         if seen is None or demand.closed is None or category not in demand.sold:
             return None
         of, _, period = seen.unit.partition("/")
         if period not in DAYS or of not in (currency, "units") or seen.value <= 0:
             return None
-        ours = demand.total(category, LOOK_BACK)
+        days = min(demand.known_days(category), LOOK_BACK)
+        ours = demand.total(category, days)
         amount = ours.revenue_e4 / 1e4 if of == currency else ours.units_e3 / 1e3
-        return {"share": amount / LOOK_BACK * DAYS[period] / seen.value} | _figure(seen, today)
+        return {"share": amount / days * DAYS[period] / seen.value} | _figure(seen, today)
 
 
 def _figure(seen: Seen, today: int) -> dict[str, Any]:

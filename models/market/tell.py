@@ -59,4 +59,14 @@ def tell(receipt: Receipt, state: CustomerState | None, policy: Policy, country:
 def observed(event: Observation, policy: Policy) -> dict[str, Any]:
     """Row for the learner of a figure from outside."""
     day = day_of(event.occurred_at.astimezone(policy.zone))
-    return {"series": event.series[:MAX_TEXT], "value": event.value, "unit": event.unit[:MAX_TEXT], "day": day}
+    return {"series": series(event.series), "value": event.value, "unit": event.unit[:MAX_TEXT], "day": day}
+
+
+def series(name: str) -> str:
+    """Cut a series' name to what is remembered: each part by itself, as the names of categories and products are cut.
+
+    >>> series("price:Rival:" + 70 * "a") == "price:Rival:" + 64 * "a"
+    True
+    """
+    kind, *parts = name.split(":", {"price": 2, "volume": 1}.get(name.partition(":")[0], 0))
+    return ":".join((kind if parts else kind[:MAX_TEXT], *(part[:MAX_TEXT] for part in parts)))

@@ -12,6 +12,7 @@ SHOWN_MONTHS: Final = 4
 SHOWN_SERIES: Final = 8
 SHOWN_RIVALS: Final = 5
 CUSTOMERS: Final = ("active", "new", "retained", "returned", "lost")
+SUMS: Final = (*CUSTOMERS, "purchases", "revenue")
 SHARES: Final = ("new_share",)
 PRICE: Final = {
     "quantity": "with 1 % more price, quantity in an invoice goes (mostly quantity breaks) by",
@@ -106,7 +107,9 @@ def _growth(console: Console, growth: Mapping[str, Any]) -> None:
         return
     table = _table("month", "active", "new", "retained", "back", "lost", title="Customers")
     for month in sorted(growth)[-SHOWN_MONTHS:]:
-        table.add_row(month, *(f"{growth[month][name]:,}" for name in CUSTOMERS))
+        found, running = growth[month], growth[month].get("running", False)
+        told = ("" if running and name == "lost" else f"{found[name]:,}" for name in CUSTOMERS)
+        table.add_row(f"{month} so far" if running else month, *told)
     console.print(table)
 
 
@@ -158,15 +161,19 @@ def _behaviour(console: Console, figures: Mapping[str, Any]) -> None:
     behaviour = figures.get("behaviour", {})
     if not behaviour:
         return
-    table = _table("", "value", "change", title=f"How they bought in {figures['month']}, against the month before")
+    running = figures.get("running", False)
+    title = f"How they bought in {figures['month']}" + (" so far" if running else "") + ", against the month before"
+    table = _table("", "value", "change", title=title)
     for name, found in behaviour.items():
-        if "value" not in found:
+        if "value" not in found or (running and name == "lost"):
             continue
         if name in SHARES:
             value, change = percent(found["value"]), _points(found["change"])
         else:
-            write = amount if name in (*CUSTOMERS, "purchases", "revenue") else number
+            write = amount if name in SUMS else number
             value, change = write(found["value"]), write(found["change"])
+            if running and name in SUMS:  # less of it so far says nothing
+                change = ""
         table.add_row(name.replace("_", " "), value, change)
     console.print(table)
     for name in ("weekday", "channel", "country", "hour"):

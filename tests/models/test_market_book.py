@@ -182,6 +182,57 @@ def test_a_day_that_is_closed_changes_no_more():
     assert (demand.sold["all"][0].units_e3, demand.late) == (1_000, 1)
 
 
+def sale(day, lines, sign=1, main=True, month=12 * 2024):
+    row = {"sign": sign, "main": main, "day": day, "month": month, "hour": 9, "channel": "web", "lines": lines}
+    return row | ({"kind": "new", "changes": [[month, "new", 1]]} if sign > 0 else {})
+
+
+def test_what_is_refunded_on_a_day_without_a_sale_is_in_the_sum_of_days():
+    market = Market()
+    for day in range(30):
+        market.take(sale(day, {"tea": [["a", 1, 100.0]], "x": [["b", 1, 1.0]]}, -1 if day % 7 in (5, 6) else 1))
+        market.take({"close": day + 1})
+    demand = market.sums.demand
+    days = sum(1 if day % 7 < 5 else -1 for day in range(30))
+    assert (len(demand.sold["tea"]), len(demand.sold["all"])) == (22, 22)
+    assert sum(one.revenue_e4 for one in demand.sold["tea"]) == 1_000_000 * days
+    assert sum(one.revenue_e4 for one in demand.sold["all"]) == 1_010_000 * days
+    assert sum(one.units_e3 for one in demand.sold["all"]) == 2_000 * 22
+    market.take(sale(40, {"tea": [["a", 1, 100.0]]}, -1))
+    market.take({"close": 41})
+    again = Market.restore(market.state())
+    again.take(sale(50, {"tea": [["a", 1, 100.0]]}))
+    again.take({"close": 51})
+    assert again.sums.demand.sold["tea"][-1].revenue_e4 == 0
+
+
+def test_revenue_of_a_basket_is_over_the_purchases_in_the_main_currency():
+    market = Market()
+    for n in range(100):
+        market.take(sale(n // 10, {"tea": [["a", 2, 5.0]]}, main=n % 2 == 0))
+    found = market.report("GBP")["all"]["behaviour"]
+    assert found["basket_revenue"]["value"] == 10.0
+    assert (found["basket_units"]["value"], found["purchases"]["value"]) == (2.0, 100)
+    other = Market()
+    other.take(sale(0, {"tea": [["a", 2, 5.0]]}, main=False))
+    assert other.report("GBP")["all"]["behaviour"]["basket_revenue"] == {"value": None, "change": None}
+
+
+def test_the_month_that_goes_on_says_so():
+    market = Market()
+    first = 19_723  # 2024-01-01
+    market.take(sale(first, {"tea": [["a", 1, 1.0]]}))
+    assert market.report("GBP")["all"]["running"] is True
+    market.take({"close": first + 30})
+    assert market.report("GBP")["all"]["running"] is True
+    market.take({"close": first + 31})
+    found = market.report("GBP")["all"]
+    assert (found["month"], found["running"], "running" in found["growth"]["2024-01"]) == ("2024-01", False, False)
+    market.take(sale(first + 40, {"tea": [["a", 1, 1.0]]}, month=12 * 2024 + 1))
+    found = market.report("GBP")["all"]
+    assert (found["month"], found["running"], found["growth"]["2024-02"]["running"]) == ("2024-02", True, True)
+
+
 def test_a_trend_is_found_and_chance_is_not():
     import numpy as np
 

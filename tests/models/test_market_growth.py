@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.market.growth import KINDS, WIDTH, Growth, bought, kind_of
+from models.market.growth import KINDS, MONTHS_KEPT, WIDTH, Growth, bought, kind_of
 from models.receipt import amount_e4
 from schemas.events import Purchase
 from streams.replay import online_retail
@@ -89,3 +89,32 @@ def test_only_so_many_months_are_kept():
     assert len(growth.months) == 36
     growth.change(24_000, "new", 1)
     assert 24_000 not in growth.months
+
+
+def test_a_month_in_which_nobody_bought_is_one_in_which_all_were_lost():
+    growth = Growth()
+    growth.change(24_000, "new", 100)
+    growth.change(24_002, "returned", 1)
+    report = growth.report()
+    assert list(report) == ["2000-01", "2000-02", "2000-03"]
+    assert (report["2000-02"]["active"], report["2000-02"]["lost"], report["2000-03"]["lost"]) == (0, 100, 0)
+    assert growth.report(24_004)["2000-04"]["lost"] == 1
+    assert growth.moved(24_002)["lost"] == {"value": 0, "change": -100}
+    assert growth.moved(24_001)["new_share"] == {"value": None, "change": None}
+
+
+def test_the_first_month_that_is_kept_has_lost_nobody():
+    growth = Growth()
+    for month in range(24_000, 24_000 + MONTHS_KEPT + 5):
+        growth.change(month, "retained", 3)
+    report = growth.report()
+    assert len(report) == MONTHS_KEPT
+    assert {row["lost"] for row in report.values()} == {0}
+
+
+def test_a_month_is_running_until_its_last_day_is_closed():
+    growth = Growth()
+    growth.change(24_000, "new", 1)
+    growth.change(24_001, "retained", 1)
+    assert [row.get("running") for row in growth.report(running=24_001).values()] == [None, True]
+    assert [row.get("running") for row in growth.report(running=24_002).values()] == [None, None]

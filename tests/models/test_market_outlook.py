@@ -119,3 +119,38 @@ def test_too_little_is_no_answer():
     assert features([0.0] * WINDOW, [1.0] * WINDOW) is None
     assert Outlook().report() is None
     assert Outlook().of("all") is None
+
+
+def test_a_category_sold_in_tonnes_is_foreseen_as_in_grams():
+    draw = np.random.default_rng(6)
+    grams = {name: np.exp(draw.normal(7, 0.3, 120)).round() for name in "ab"}
+    small, large = run({name: units / 5_000 for name, units in grams.items()}), run(grams)
+    assert small.report()["models"]["growth"]["units_log_error"] > 0.05
+    for name in "ab":
+        found, wanted = small.of(name), large.of(name)
+        assert found["units"] < 1
+        for what in ("units", "low", "high"):
+            assert found[what] * 5_000 == pytest.approx(wanted[what], rel=0.01)
+        assert found["above_usual"] == pytest.approx(wanted["above_usual"], abs=0.01)
+
+
+def test_the_interval_holds_for_each_category_by_itself():
+    draw, days = np.random.default_rng(1), 400
+    kinds = {"even": (0.05, 1e4), "small": (0.1, 0.2), "usual": (0.3, 50.0), "wild": (0.8, 300.0), "wilder": (1.2, 5.0)}
+    table = {
+        name: (level * np.exp(draw.normal(0, spread, days)) + 0.001).round(3) for name, (spread, level) in kinds.items()
+    }
+    outlook, demand, held = Outlook(), Demand(), defaultdict(list)
+    for day in range(days):
+        for name, units in table.items():
+            for category in (name, "all"):
+                demand.add(category, day, round(1_000 * units[day]), 1)
+        demand.trade(day)
+        demand.close(day + 1)
+        outlook.learn_day(demand)
+        for name in (*table, "all"):
+            if (found := outlook.of(name)) is not None and day + AHEAD < days:
+                ahead = sum(table.values()) if name == "all" else table[name]
+                held[name].append(found["low"] <= ahead[day + 1 : day + 1 + AHEAD].mean() <= found["high"])
+    for name, some in held.items():
+        assert 0.7 <= np.mean(some[100:]) <= 0.9, name

@@ -1,11 +1,16 @@
 """Competitors' prices and a market's volume beside ours."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
 from models.market import rivals
 from models.market.book import Market
+from models.market.tell import observed, tell
+from models.policy import Policy
+from models.receipt import read
+from schemas.events import Line, Observation, Purchase
 
 
 def sold(day, lines, sign=1, category="tea"):
@@ -105,3 +110,29 @@ def test_series_are_bounded_and_the_one_seen_longest_ago_makes_room(monkeypatch)
     assert market.product("p1", "GBP") == {}
     again = Market.restore(market.state())
     assert again.report("GBP") == market.report("GBP")
+
+
+@pytest.mark.parametrize("days", [1, 10, 29, 31, 90])
+def test_a_young_shop_is_compared_over_the_days_that_there_are(days):
+    sales = [sold(day, [["earl", 1, 30.0]]) for day in range(days)]
+    _, found = report(*sales, seen("volume:tea", 60.0, 0, "GBP/day"), close=days)
+    assert found["tea"]["competitors"]["market_share"]["share"] == pytest.approx(0.5)
+
+
+def test_names_are_cut_part_by_part_as_those_they_must_match():
+    at, long = datetime(2026, 1, 5, tzinfo=UTC), "www.a-long-competitor.example"
+    ids = [f"11111111-2222-3333-4444-{n:012d}" for n in range(2)]
+    category = "Home and garden > Outdoor furniture > Chairs, benches and loungers, and more of them"
+    line = [Line(product_id=one, quantity=1, unit_price=10.0, category=category) for one in ids]
+    bought = Purchase(event_id="p", customer_id=None, occurred_at=at, currency="GBP", channel="web", lines=tuple(line))
+    names = [*(f"price:{long}:{one}" for one in ids), f"volume:{category}"]
+    rows = [tell(read(bought), None, Policy())]
+    for n, name in enumerate(names):
+        unit = "GBP" if name.startswith("price") else "GBP/day"
+        event = Observation(event_id=name, occurred_at=at, series=name, value=8.0 + n, unit=unit)
+        rows.append(observed(event, Policy()))
+    market, found = report(*rows, close=rows[0]["day"] + 1)
+    assert [market.product(one, "GBP")["competitors"][long]["value"] for one in ids] == [8.0, 9.0]
+    assert found[category[:64]]["competitors"]["market_share"]["share"] == pytest.approx(2.0)
+    other = Observation(event_id="x", occurred_at=at, series="x" * 100, value=1.0, unit="C")
+    assert observed(other, Policy())["series"] == "x" * 64

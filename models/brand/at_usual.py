@@ -1,7 +1,7 @@
 """What a published choice model says of a customer where all prices are usual: a few additions a brand."""
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -29,6 +29,20 @@ class _Category(Struct):
     places: dict[str, int]
     bases: list[tuple[float, float]]
     weights: list[tuple[float, float, float, float]]
+
+
+class Against(NamedTuple):
+    """One brand against another: the log odds of it are `price` and `liked` and `habit` together.
+
+    `price` are usual prices, `dearer` by how much the log of the one lies above that of the other, `liked` what
+    everybody chooses beyond price, `habit` what the customer bought before.
+    """
+
+    rival: str
+    dearer: float
+    price: float
+    liked: float
+    habit: float
 
 
 class AtUsualPrices:
@@ -60,9 +74,41 @@ class AtUsualPrices:
 
     def of(self, category: str, taste: Taste, brand: str) -> float | None:
         """Probability that the next purchase is a brand; None if the model does not know it."""
+        utilities = self.utilities(category, taste, brand)
+        return None if utilities is None else self.chance(category, brand, utilities)
+
+    def chance(self, category: str, brand: str, utilities: list[float]) -> float:
+        """Probability of a brand, from what `utilities` returned."""
+        top, total, exp = max(utilities), 0.0, math.exp
+        for utility in utilities:
+            total += exp(utility - top)
+        return exp(utilities[self._known[category].places[brand]] - top) / total
+
+    def against(self, category: str, taste: Taste, brand: str, utilities: list[float]) -> Against | None:
+        """Compare a brand with the likeliest other, from what `utilities` returned; None where there is no other."""
+        known = self._known[category]
+        here, others = known.places[brand], utilities.copy()
+        if len(others) == 1:
+            return None
+        others[here] = -math.inf
+        there = others.index(max(others))
+        (base, price), (other_base, other_price) = known.bases[here], known.bases[there]
+        usual, by_taste = 3.0 * self.weights["price"], self.weights["price_by_taste"] * dear_taste(taste)
+        dearer = price - other_price
+        return Against(
+            rival=list(known.places)[there],
+            dearer=dearer,
+            price=(usual + by_taste) * dearer,
+            liked=base - other_base - usual * dearer,
+            habit=utilities[here] - utilities[there] - (base - other_base) - by_taste * dearer,
+        )
+
+    def utilities(self, category: str, taste: Taste, brand: str) -> list[float] | None:
+        """Log odds of each brand of a category, up to a constant; None if the model does not know this one."""
         if brand not in self.model.markets.get(category, {}):
             return None
-        w, known, log = self.weights, self._category(category), math.log
+        known = self._category(category)
+        w, log = self.weights, math.log
         recents, latests = _faded(taste)
         mine = [
             (known.places[name], place, count)
@@ -95,10 +141,7 @@ class AtUsualPrices:
                     + (w["last_brand"] if place == last else 0.0)
                 )
             )
-        top, total, exp = max(utilities), 0.0, math.exp
-        for utility in utilities:
-            total += exp(utility - top)
-        return exp(utilities[known.places[brand]] - top) / total
+        return utilities
 
 
 def _faded(taste: Taste) -> tuple[list[float], list[float]]:

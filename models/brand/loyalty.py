@@ -1,9 +1,10 @@
 """How loyal a customer is to the brand of the main category, and a rule that says why in words."""
 
 import math
+from collections.abc import Callable
 from typing import Final
 
-from models.brand.at_usual import AtUsualPrices
+from models.brand.at_usual import Against, AtUsualPrices
 from models.brand.prices import LOW
 from models.brand.situation import last_brand
 from models.brand.standings import brand_name
@@ -14,6 +15,7 @@ SHOWN: Final = 8
 STAYS, LEAVES = 0.6, 0.4
 """From the first probability on a customer stays, below the second one leaves."""
 E4: Final = 10_000
+Compare = Callable[[], Against | None]
 _LOW: Final = math.log(LOW)
 
 
@@ -38,19 +40,18 @@ def loyalty(state: CustomerState, usual: AtUsualPrices | None) -> dict[str, str]
     if category is None or brand is None:
         return {}
     taste = state.brands[category]
-    stays = None if usual is None else usual.of(category, taste, brand)
-    if stays is None or usual is None:
-        stays, price = taste.counts[brand] / (sum(taste.counts.values()) + 2), None
+    utilities = None if usual is None else usual.utilities(category, taste, brand)
+    if utilities is None or usual is None:
+        stays = taste.counts[brand] / (sum(taste.counts.values()) + 2)
+        why = rule(taste, brand, stays, None)
     else:
+        stays = usual.chance(category, brand, utilities)
         price = usual.model.markets[category][brand].usual
-    return {
-        "brand": brand_name(category, brand),
-        "loyalty": f"{stays:.4f}",
-        "loyalty_rule": rule(taste, brand, stays, price),
-    }
+        why = rule(taste, brand, stays, price, lambda: usual.against(category, taste, brand, utilities))
+    return {"brand": brand_name(category, brand), "loyalty": f"{stays:.4f}", "loyalty_rule": why}
 
 
-def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
+def rule(taste: Taste, brand: str, stays: float, usual: float | None, against: Compare | None = None) -> str:
     """Why somebody stays with a brand, or does not.
 
     Parameters
@@ -59,6 +60,8 @@ def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
         Probability of the same brand next.
     usual
         Its usual log price; None if it is not known.
+    against
+        Compares the brand with the likeliest other; asked where the last purchases, two or more, point the other way.
 
     Examples
     --------
@@ -66,14 +69,37 @@ def rule(taste: Taste, brand: str, stays: float, usual: float | None) -> str:
     '2 of the last 3, last cheap: stays'
     """
     last = taste.recent[-SHOWN:]
-    place = list(taste.counts).index(brand)
-    price = _price(taste, usual)
-    if len(last) == 1:
-        times = f"the only time, {price}" if price else "the only time"
-    else:
-        times = f"{last.count(place)} of the last {len(last)}" + (f", last {price}" if price else "")
+    times, of = last.count(list(taste.counts).index(brand)), len(last)
     ends = "stays" if stays >= STAYS else "leaves" if stays < LEAVES else "may leave"
-    return f"{times}: {ends}"
+    if against is not None and of > 1 and (2 * times < of if stays >= STAYS else 2 * times > of and stays < LEAVES):
+        return f"{times} of the last {of}: {ends}{_because(taste, brand, stays, against())}"
+    price = _price(taste, usual)
+    if of == 1:
+        return f"the only time, {price}: {ends}" if price else f"the only time: {ends}"
+    return f"{times} of the last {of}, last {price}: {ends}" if price else f"{times} of the last {of}: {ends}"
+
+
+def _because(taste: Taste, brand: str, stays: float, against: Against | None) -> str:
+    """For whom somebody leaves, and which part of the model says most why; or why somebody stays."""
+    if against is None:
+        return ""
+    price, liked, habit, dearer = against.price, against.liked, against.habit, against.dearer
+    if stays >= STAYS:
+        to, other = brand, against.rival
+    elif price + liked + habit > 0:  # no single other brand is as likely
+        return " for others"
+    else:
+        to, other = against.rival, brand
+        price, liked, habit, dearer = -price, -liked, -habit, -dearer
+    if price > max(liked, habit):
+        why = "dearer" if dearer > 0 else "cheaper"
+    elif liked > habit:
+        why = "popular"
+    elif taste.counts.get(to, 0) >= taste.counts.get(other, 0):
+        why = "by habit"
+    else:
+        why = "of late" if to == brand else "for a change"
+    return f", {why}" if to == brand else f" for {to}, {why}"
 
 
 def _price(taste: Taste, usual: float | None) -> str:

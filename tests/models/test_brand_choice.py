@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy.optimize import minimize
 
-from models.brand.at_usual import AtUsualPrices, at_usual
+from models.brand.at_usual import Against, AtUsualPrices, at_usual
 from models.brand.book import OWN_SHARE, BrandBook
 from models.brand.choice import START, ConditionalLogit, LastBrand, OwnShare, softmax
 from models.brand.loyalty import loyalty, rule
@@ -304,6 +305,69 @@ def test_a_market_keeps_a_bounded_number_of_brands():
 )  # fmt: skip
 def test_the_rule_says_why(taste, stays, usual, words):
     assert rule(taste, "b", stays, usual).endswith(words)
+
+
+SIX, THREE, TWO = (Taste(8, {"a": n, "b": 8 - n}, bytes([1] * (8 - n) + [0] * n), price_e4=9_000) for n in (6, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("taste", "stays", "parts", "words"),
+    [  # parts: by how much a is dearer than b, then what price, liking and habit do for a
+        (SIX, 0.3, (0.1, -2.0, -1.0, 0.5), "6 of the last 8: leaves for b, cheaper"),
+        (SIX, 0.3, (-0.1, -2.0, -1.0, 0.5), "6 of the last 8: leaves for b, dearer"),
+        (SIX, 0.3, (0.1, -1.0, -2.0, 0.5), "6 of the last 8: leaves for b, popular"),
+        (SIX, 0.3, (0.1, 0.0, 0.5, -2.0), "6 of the last 8: leaves for b, for a change"),
+        (replace(SIX, counts={"a": 6, "b": 90}), 0.3, (0.1, 0.0, 0.5, -2.0), "6 of the last 8: leaves for b, by habit"),
+        (SIX, 0.39, (0.1, -0.2, 0.5, 0.1), "6 of the last 8: leaves for others"),
+        (THREE, 0.7, (-0.1, 2.0, 1.0, 0.0), "3 of the last 8: stays, cheaper"),
+        (THREE, 0.7, (-0.1, 1.0, 2.0, 0.0), "3 of the last 8: stays, popular"),
+        (THREE, 0.7, (-0.1, 1.0, 0.0, 2.0), "3 of the last 8: stays, of late"),
+        (replace(TWO, counts={"a": 40, "b": 6}), 0.7, (0.1, 0.0, 0.0, 2.0), "2 of the last 8: stays, by habit"),
+        (SIX, 0.7, (0.1, 0.0, 0.0, 2.0), "6 of the last 8, last cheap: stays"),  # as one expects
+        (THREE, 0.3, (0.1, 0.0, 0.0, -2.0), "3 of the last 8, last cheap: leaves"),
+        (SIX, 0.5, (0.1, 0.0, 0.0, 0.1), "6 of the last 8, last cheap: may leave"),
+        (Taste(1, {"a": 1}, b"\0"), 0.3, (0.1, -2.0, 0.0, 0.0), "the only time: leaves"),
+    ],
+)
+def test_where_the_last_purchases_point_the_other_way_the_rule_says_what_does_not(taste, stays, parts, words):
+    assert rule(taste, "a", stays, 0.0, lambda: Against("b", *parts)) == words
+
+
+@given(
+    st.lists(st.floats(-2, 2), min_size=len(FEATURES), max_size=len(FEATURES)),
+    st.lists(st.tuples(st.floats(0.1, 50), st.floats(-1, 1), st.floats(-2, 2)), min_size=2, max_size=5),
+    st.lists(st.integers(0, 4), min_size=1, max_size=16),
+    st.integers(-900, 900),
+)
+def test_what_speaks_for_a_brand_adds_up_to_its_log_odds_against_the_likeliest_other(weights, brands, bought, dear):
+    market = {str(n): Standing(weight, usual, offset) for n, (weight, usual, offset) in enumerate(brands)}
+    usual = AtUsualPrices(ChoiceModel(version="1", features=FEATURES, weights=tuple(weights), markets={"tea": market}))
+    names = [str(n % len(brands)) for n in bought]
+    counts = {name: names.count(name) for name in dict.fromkeys(names)}
+    places = bytes(list(counts).index(name) for name in names)
+    taste, brand = Taste(len(names), counts, places, priced=9, relative_e3=dear), names[-1]
+    found = usual.against("tea", taste, brand, usual.utilities("tea", taste, brand))
+    chances = {name: usual.of("tea", taste, name) for name in market}
+    assert found.rival == max((name for name in market if name != brand), key=chances.__getitem__)
+    odds = math.log(chances[brand] / chances[found.rival])
+    assert found.price + found.liked + found.habit == pytest.approx(odds, abs=1e-6)
+    rows = Situation(taste, None, market)
+    mine, theirs = (rows.rows[int(name)] for name in (brand, found.rival))
+    by_name = {name: w * (a - b) for name, w, a, b in zip(FEATURES, weights, mine, theirs, strict=True)}
+    assert found.price == pytest.approx(by_name["price"] + by_name["price_by_taste"], abs=1e-6)
+    offsets = market[brand].offset - market[found.rival].offset
+    assert found.liked == pytest.approx(by_name["market_share"] + offsets, abs=1e-6)
+
+
+def test_a_customer_who_leaves_against_the_counts_is_told_for_whom():
+    market = {"ash": Standing(), "birch": Standing(offset=6.0), "cedar": Standing(offset=5.0)}
+    model = ChoiceModel(version="1", features=FEATURES, weights=START, markets={"tea": market})
+    state = CustomerState(seen_at=0.0)
+    for brand in ("birch", *["ash"] * 3):
+        tell(read(purchase(brand)), state.brands, 0.0, 0)
+    assert loyalty(state, AtUsualPrices(model))["loyalty_rule"] == "3 of the last 4: leaves for birch, popular"
+    alone = msgspec.structs.replace(model, markets={"tea": {"ash": Standing()}})
+    assert loyalty(state, AtUsualPrices(alone))["loyalty_rule"] == "3 of the last 4: stays"
 
 
 def test_loyalty_is_served_for_the_main_category_and_not_made_up():

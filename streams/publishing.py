@@ -3,6 +3,7 @@
 Commands are made here; the learner's commit runs them, all or none.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final, Self
@@ -20,7 +21,7 @@ from streams.redis.keys import Keys
 from streams.settings import Settings
 
 PRODUCTS: Final = 200
-"""Products whose pairs are written with one report: half a millisecond each."""
+"""Products that are looked at with one report, half a millisecond each: those whose figures are others are written."""
 _WRITERS: Final[dict[str, Callable[[Any], bytes]]] = {"segments": encode_segments, "brand_choice": encode_choice}
 
 
@@ -29,27 +30,32 @@ class Published:
 
     Parameters
     ----------
-    brands, markets
+    brands, markets, products
         Those that are there, by name.
     shelf
         The versions of models that are kept there.
     """
 
-    def __init__(self, settings: Settings, brands: set[str], markets: set[str], shelf: Shelf) -> None:
+    def __init__(
+        self, settings: Settings, brands: set[str], markets: set[str], products: set[str], shelf: Shelf
+    ) -> None:
         self.settings, self.keys = settings, Keys(settings.prefix)
         self.brands, self.markets, self.shelf = brands, markets, shelf
+        self.products: dict[str, int | None] = dict.fromkeys(products)
+        """Those that are there, and the checksum of their figures where it is known."""
         self.versions: dict[str, str] = {}
 
     @classmethod
     async def read(cls, client: Any, settings: Settings) -> Self:
         """Look what is there."""
         keys = Keys(settings.prefix)
-        brands, markets = [
-            {name.decode() for name in await client.smembers(names)} for names in (keys.brands, keys.markets)
+        brands, markets, products = [
+            {name.decode() for name in await client.smembers(names)}
+            for names in (keys.brands, keys.markets, keys.products)
         ]
         there = {task: await client.hkeys(keys.versions(task)) for task in ServingSet.__struct_fields__}
         shelf = Shelf({task: {name.decode() for name in names} for task, names in there.items()})
-        return cls(settings, brands, markets, shelf)
+        return cls(settings, brands, markets, products, shelf)
 
     def models(self, learning: Learning, upto: int) -> tuple[list[Command], dict[str, str]]:
         """Models that are others now, and their versions; `upto` is the offset up to which was learned."""
@@ -110,10 +116,21 @@ class Published:
             commands.append(["SADD", self.keys.markets, category])
         for product in list(islice(market.changed, PRODUCTS)):
             del market.changed[product]  # a write that fails is followed by a restored market: there all have changed
-            figures = market.product(product, currency)
-            commands += _anew(self.keys.pairs(product), figures)
-            commands.append(["SADD" if figures else "SREM", self.keys.products, product])
+            commands += self._product(product, market.product(product, currency))
         return commands
+
+    def _product(self, product: str, figures: Mapping[str, Any]) -> list[Command]:
+        """Write a product's figures, unless the same are there."""
+        if not figures:
+            if product not in self.products:
+                return []
+            del self.products[product]
+            return [["UNLINK", self.keys.pairs(product)], ["SREM", self.keys.products, product]]
+        sum_of_all = zlib.crc32(msgspec.json.encode(figures))
+        if self.products.get(product) == sum_of_all:
+            return []
+        self.products[product] = sum_of_all
+        return [*_anew(self.keys.pairs(product), figures), ["SADD", self.keys.products, product]]
 
 
 def _anew(key: str, figures: Mapping[str, Any]) -> list[Command]:

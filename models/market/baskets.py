@@ -14,7 +14,7 @@ EXACT_PRODUCTS: Final = 4_096
 ENTRIES: Final = 200_000
 """Pairs that the sketch keeps."""
 KNOWN: Final = 100_000
-"""Products told apart; one that comes up later is not counted."""
+"""Products told apart; of one that comes up later is counted how often it was bought, and nothing else."""
 LARGEST: Final = 2_000
 """Products of a basket that are paired: the first so many by their ids. A larger one would stall the others."""
 SURE: Final = 3.29
@@ -48,6 +48,7 @@ class Baskets:
         self.pairs: Triangle | Sketch = Triangle(exact)
         self.baskets = 0
         self.cut = 0
+        self.uncounted = 0
         self._names: list[str] = []
 
     def learn_one(self, products: Sequence[str]) -> None:
@@ -58,6 +59,7 @@ class Baskets:
             self.cut += 1
             del distinct[LARGEST:]
         known = [number for product in distinct if (number := self._number(product)) is not None]
+        self.uncounted += len(distinct) - len(known)
         basket = np.array(sorted(known), dtype=np.int64)
         self.singles[basket] += 1
         self.pairs.add(basket)
@@ -72,6 +74,11 @@ class Baskets:
             if number == self.exact and isinstance(self.pairs, Triangle):
                 self.pairs = Sketch.of(self.pairs, self.entries)
         return number
+
+    def bought(self, product: str) -> int:
+        """Return how many baskets had a product, of those that are told apart."""
+        number = self.numbers.get(product)
+        return 0 if number is None else int(self.singles[number])
 
     @property
     def is_exact(self) -> bool:
@@ -138,6 +145,7 @@ class Baskets:
             "pairs": self.pairs.state(),
             "baskets": self.baskets,
             "cut": self.cut,
+            "uncounted": self.uncounted,
         }
 
     @classmethod
@@ -148,5 +156,5 @@ class Baskets:
         made.numbers = {name: number for number, name in enumerate(made._names)}
         made.singles = np.frombuffer(state["singles"], dtype=np.int64).copy()
         made.pairs = (Triangle if state["pairs"]["kind"] == "triangle" else Sketch).restore(state["pairs"])
-        made.baskets, made.cut = state["baskets"], state["cut"]
+        made.baskets, made.cut, made.uncounted = state["baskets"], state["cut"], state["uncounted"]
         return made

@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Struct, field
 
 from models.market.baskets import Baskets
+from models.market.bounds import bounded
 from models.market.demand import ALL, OTHER, Demand
 from models.market.growth import Growth, month_name
 from models.market.mix import WEEKDAYS, Mix
-from models.market.price import Prices, pooled
+from models.market.price import LEAST, Prices, pooled
 from models.market.rivals import Observed, Seen
 
 PARTNERS: Final = 8
@@ -41,6 +42,7 @@ class Market:
         self.baskets = Baskets()
         self.sums = Sums()
         self.changed: dict[str, None] = {}
+        """Products of which something may be shown otherwise than before: at most those that have anything to show."""
 
     def take(self, told: Mapping[str, Any]) -> None:
         """Take in a row of `models.market.tell`, or `{"close": day}`: all days before it are over.
@@ -62,7 +64,16 @@ class Market:
         self.sums.today = max(self.sums.today, told["day"])
         product = self.sums.observed.see(told["series"], Seen(told["day"], told["value"], told["unit"]))
         if product is not None:
+            self._touch(product)
+
+    def _touch(self, product: str) -> None:
+        """Note that something changed of a product of which something may be shown."""
+        if product in self.sums.observed.sellers or self._is_shown(product):
             self.changed[product] = None
+
+    def _is_shown(self, product: str) -> bool:
+        price = self.sums.prices.products.get(product)
+        return (price is not None and price.quantity.n >= LEAST) or self.baskets.bought(product) >= SUPPORT
 
     def _sold(self, told: Mapping[str, Any]) -> None:
         sign, day = told["sign"], told["day"]
@@ -101,10 +112,13 @@ class Market:
         if len(categories) > len(prices.products):
             for gone in [one for one in categories if one not in prices.products]:
                 del categories[gone]
+                if self.baskets.bought(gone) >= LEAST:
+                    self.changed[gone] = None  # its price is not known any more
 
     def _bought(self, told: Mapping[str, Any], products: list[str], units_e3: int, revenue_e4: int) -> None:
         self.baskets.learn_one(products)
-        self.changed |= dict.fromkeys(products)
+        for product in products:
+            self._touch(product)
         growth, mix = self.sums.growth, self.sums.mix
         for month, kind, customers in told.get("changes", ()):
             growth.change(month, kind, customers)
@@ -115,9 +129,9 @@ class Market:
             return
         month_mix.purchases += 1
         month_mix.products += len(products)
-        month_mix.units_e3 += units_e3
+        month_mix.units_e3 = bounded(month_mix.units_e3 + units_e3)
         month_mix.in_main += told["main"]
-        month_mix.revenue_e4 += revenue_e4
+        month_mix.revenue_e4 = bounded(month_mix.revenue_e4 + revenue_e4)
         mix.count(month_mix, "hour", str(told["hour"]))
         mix.count(month_mix, "weekday", WEEKDAYS[(told["day"] + 3) % 7])
         mix.count(month_mix, "channel", told["channel"])
@@ -158,6 +172,7 @@ class Market:
             "exact": self.baskets.is_exact,
             "error": self.baskets.pairs.error,
             "cut": self.baskets.cut,
+            "uncounted": self.baskets.uncounted,
             "bytes": self.baskets.pairs.nbytes + self.baskets.singles.nbytes,
         }
         if sums.observed.series:
@@ -190,7 +205,7 @@ class Market:
         price = self.sums.prices.report(product)
         found: dict[str, Any] = {}
         if partners:
-            found["baskets"] = int(self.baskets.singles[self.baskets.numbers[product]])
+            found["baskets"] = self.baskets.bought(product)
             found["exact"] = self.baskets.is_exact
             found["partners"] = [
                 {"product": one.b, "support": one.support, "lift": round(one.lift, 2), "low": round(one.low, 2)}
@@ -198,7 +213,7 @@ class Market:
             ]
         if price is not None:
             found["price"] = price
-        rivals = self.sums.observed.product(product, self.sums.prices, currency, self.sums.today)
+        rivals = self.sums.observed.product(product, self.sums.prices, currency)
         if rivals:
             found["competitors"] = rivals
         return found
@@ -211,9 +226,10 @@ class Market:
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
-        """Return the market whose state this was; the future is the same, to the bit. All products count as changed."""
+        """Return the market whose state this was; the future is the same, to the bit. All that is shown has changed."""
         made = cls()
         made.baskets = Baskets.restore(state["baskets"])
         made.sums = msgspec.msgpack.decode(state["sums"], type=Sums)
-        made.changed = dict.fromkeys(made.baskets.numbers)
+        for product in (*made.sums.prices.products, *made.sums.observed.sellers, *made.baskets.numbers):
+            made._touch(product)
         return made

@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 from scipy import special
 
+from models.market.bounds import bounded
 from models.market.busiest import Candidates
 
 ALL: Final = "all"
@@ -18,6 +19,7 @@ FADE: Final = 1.0 - 1.0 / 30.0
 WINDOW: Final = 30
 """Trading days that level and trend look back."""
 KEPT: Final = 66
+STEPS: Final = 60
 MAX_WAITING: Final = 400
 """Days that may be open at once; amounts of yet another one count nowhere."""
 
@@ -27,6 +29,11 @@ class Sold(Struct, array_like=True):
 
     units_e3: int = 0
     revenue_e4: int = 0
+
+    def add(self, more: "Sold") -> None:
+        """Add others of the same."""
+        self.units_e3 = bounded(self.units_e3 + more.units_e3)
+        self.revenue_e4 = bounded(self.revenue_e4 + more.revenue_e4)
 
 
 class Demand(Struct):
@@ -51,18 +58,24 @@ class Demand(Struct):
     candidates: Candidates = field(default_factory=lambda: Candidates(CATEGORIES))
     since: dict[str, int] = field(default_factory=dict)
     carried: dict[str, Sold] = field(default_factory=dict)
+    late_of: dict[str, int] = field(default_factory=dict)
 
     def add(self, category: str, day: int, units_e3: int, revenue_e4: int) -> None:
         """Add to a category's day; the caller adds to `all` too. A day that is closed counts in `late` alone."""
         if (self.closed is not None and day < self.closed) or (
             day not in self.waiting and len(self.waiting) >= MAX_WAITING
         ):
-            self.late += 1
+            self._note_late(category)
             return
         category = self._named(category, day)
         if category not in self.sold:
             self.sold[category] = [Sold() for _ in range(min(self.trading_days, KEPT))]
         _add(self.waiting.setdefault(day, {}), category, Sold(units_e3, revenue_e4))
+
+    def _note_late(self, category: str) -> None:
+        self.late += 1
+        name = category if category in self.sold else OTHER
+        self.late_of[name] = self.late_of.get(name, 0) + 1
 
     def _named(self, category: str, day: int) -> str:
         """Count a sale of a category, and return the name it goes under."""
@@ -93,11 +106,12 @@ class Demand(Struct):
         """Add a category's days to those of `other`."""
         self.candidates.add(name, self.active.pop(name))
         self.since.pop(name, None)
+        if name in self.late_of:
+            self.late_of[OTHER] = self.late_of.get(OTHER, 0) + self.late_of.pop(name)
         own, days = self.sold.pop(name), self.sold.get(OTHER, [])
         rest = [Sold() for _ in range(min(self.trading_days, KEPT) - len(days))] + days
         for at, gone in zip(reversed(rest), reversed(own), strict=False):
-            at.units_e3 += gone.units_e3
-            at.revenue_e4 += gone.revenue_e4
+            at.add(gone)
         self.sold[OTHER] = rest
         for sums in (*self.waiting.values(), self.carried):
             if name in sums:
@@ -137,8 +151,7 @@ class Demand(Struct):
         first, found = (self.closed or 0) - days, Sold()
         for day, sold in zip(reversed(self.dates), reversed(self.sold[category]), strict=False):
             if day >= first:
-                found.units_e3 += sold.units_e3
-                found.revenue_e4 += sold.revenue_e4
+                found.add(sold)
         return found
 
     def known_days(self, category: str) -> int:
@@ -147,50 +160,71 @@ class Demand(Struct):
         return max((self.closed or 0) - self.dates[-known], 1) if known else 1
 
     def report(self, category: str) -> dict[str, Any]:
-        """Return the last day and level and trend of `units` and `revenue`; empty before the first trading day."""
+        """Return the last day and level and trend of `units` and `revenue`; empty before the first trading day.
+
+        `late` are sales that came after their day was closed, and are in none.
+        """
         days = self.sold.get(category)
         if not days:
             return {}
         units = [one.units_e3 / 1e3 for one in days]
         revenue = [one.revenue_e4 / 1e4 for one in days]
-        return {"units": described(units), "revenue": described(revenue)}
+        return {"units": described(units), "revenue": described(revenue), "late": self.late_of.get(category, 0)}
 
 
 def _add(sums: dict[str, Sold], category: str, more: Sold) -> None:
-    at = sums.setdefault(category, Sold())
-    at.units_e3 += more.units_e3
-    at.revenue_e4 += more.revenue_e4
+    sums.setdefault(category, Sold()).add(more)
 
 
 def described(amounts: list[float]) -> dict[str, float | None]:
     """Last value, level and trend of the last 30 trading days.
 
     `level` is the mean. `trend` is the change in a week of six trading days as a share of the level, with `low` and
-    `high` that hold with 95 %: least squares of the logarithms, the error of neighbouring days taken as correlated.
+    `high` that hold with 95 %: the mean grows by a share each day (Poisson's likelihood, in
+    which nothing sold is a figure like any other), the error of neighbouring days taken as correlated.
 
     References
     ----------
-    Santer et al. (2000), Statistical significance of trends and trend differences in layer-average atmospheric
-    temperature time series, J. Geophys. Res. 105, 7337-7356, section 4: the effective sample size.
+    Gourieroux, Monfort and Trognon (1984), Pseudo maximum likelihood methods: applications to Poisson models,
+    Econometrica 52, 701-720. Santer et al. (2000), Statistical significance of trends and trend differences in
+    layer-average atmospheric temperature time series, J. Geophys. Res. 105, 7337-7356, section 4: the effective
+    sample size.
     """
     window = amounts[-WINDOW:]
     n = len(window)
     found: dict[str, float | None] = {"last": window[-1], "level": math.fsum(window) / n}
     found |= dict.fromkeys(("trend", "low", "high"))
-    positive = [amount for amount in window if amount > 0]
-    if n < WINDOW or len(positive) < 2 * WINDOW // 3:
+    if n < WINDOW or sum(amount > 0 for amount in window) < 2 * WINDOW // 3:
         return found
-    floor = min(positive)
-    logs = [math.log(max(amount, floor)) for amount in window]
-    middle = (n - 1) / 2
-    mean = math.fsum(logs) / n
-    sxx = math.fsum((i - middle) ** 2 for i in range(n))
-    slope = math.fsum((i - middle) * (log - mean) for i, log in enumerate(logs)) / sxx
-    rest = [log - mean - slope * (i - middle) for i, log in enumerate(logs)]
-    total = math.fsum(e * e for e in rest)
-    rho = math.fsum(a * b for a, b in pairwise(rest)) / total if total > 0 else 0.0
-    effective = min(max(n * (1 - rho) / (1 + rho), 4.0), float(n))
-    half = float(special.stdtrit(effective - 2, 0.975)) * math.sqrt(total / (effective - 2) / sxx)
-    for name, per_day in (("trend", slope), ("low", slope - half), ("high", slope + half)):
-        found[name] = math.expm1(min(6 * per_day, 50.0))
+    fitted = _trend([max(amount, 0.0) for amount in window])
+    if fitted is not None:
+        slope, half = fitted
+        for name, per_day in (("trend", slope), ("low", slope - half), ("high", slope + half)):
+            found[name] = math.expm1(min(6 * per_day, 50.0))
     return found
+
+
+def _trend(window: list[float]) -> tuple[float, float] | None:
+    """Growth of the logarithm of the mean a day, and how far off it may be with 95 %; None where it has no end."""
+    n = len(window)
+    days = [i - (n - 1) / 2 for i in range(n)]
+    level, slope = math.log(math.fsum(window) / n), 0.0
+    for _ in range(STEPS):
+        means = [math.exp(level + slope * day) for day in days]
+        whole = math.fsum(means)
+        middle = math.fsum(mean * day for mean, day in zip(means, days, strict=True)) / whole
+        information = math.fsum(mean * (day - middle) ** 2 for mean, day in zip(means, days, strict=True))
+        rest = [amount - mean for amount, mean in zip(window, means, strict=True)]
+        up = math.fsum(one * (day - middle) for one, day in zip(rest, days, strict=True)) / information
+        up = min(max(up, -0.1), 0.1)
+        slope, level = slope + up, level + min(max(math.fsum(rest) / whole - middle * up, -1.0), 1.0)
+        if abs(up) < 1e-9:
+            break
+    else:
+        return None
+    scaled = [one / math.sqrt(mean) for one, mean in zip(rest, means, strict=True)]
+    total = math.fsum(one * one for one in scaled)
+    rho = math.fsum(a * b for a, b in pairwise(scaled)) / total if total > 0 else 0.0
+    effective = min(max(n * (1 - rho) / (1 + rho), 4.0), float(n))
+    half = float(special.stdtrit(effective - 2, 0.975)) * math.sqrt(total / (effective - 2) / information)
+    return slope, half

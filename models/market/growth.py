@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from models.market.bounds import bounded
 from schemas.state import Months
 
 Kind = Literal["new", "retained", "returned"]
@@ -87,7 +88,7 @@ class Growth(Struct):
     def earn(self, month: int, kind: str, revenue_e4: int) -> None:
         """Take in revenue of a customer who is of that kind."""
         if (at := self._at(month)) is not None:
-            at.revenue_e4[kind] += revenue_e4
+            at.revenue_e4[kind] = bounded(at.revenue_e4[kind] + revenue_e4)
 
     def _at(self, month: int) -> Month | None:
         if month not in self.months:

@@ -5,6 +5,7 @@ random order. Against the last thirty such days give .5 or less, which is what a
 """
 
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
@@ -203,6 +204,7 @@ class Outlook:
         self.errors = Errors()
         self.missed: dict[str, Missed] = {}
         self.everybody = Missed()
+        self.control = BinaryQuality()
         self.pending: dict[str, list[Asked]] = {}
         self.now: dict[str, Asked] = {}
 
@@ -256,6 +258,8 @@ class Outlook:
                 self._miss(category, grown - asked.served)
                 if category != ALL:  # it is the sum of the others
                     self._mature(asked, grown, at, judged)
+            if judged and category != ALL:
+                self._ask_at_random(category, day, units, everything, at)
             x = features(units, everything)
             if x is None:
                 continue
@@ -269,6 +273,19 @@ class Outlook:
         asked = Asked(day, x, answers, self.growth.growth(x), _mean(units[-WINDOW:]), _mean(units[-AHEAD:]))
         asked.served = self.foreseen(asked)
         return asked
+
+    def _ask_at_random(
+        self, category: str, day: int, units: Sequence[float], everything: Sequence[float], at: float
+    ) -> None:
+        """Put the question to the latest days in random order: what `growth` finds there is arithmetic, no forecast."""
+        if len(units) < WINDOW + AHEAD or len(everything) < WINDOW + AHEAD:
+            return
+        order = np.random.default_rng([day, zlib.crc32(category.encode())]).permutation(WINDOW + AHEAD).tolist()
+        own, whole = ([some[-WINDOW - AHEAD :][place] for place in order] for some in (units, everything))
+        x = features(own[:WINDOW], whole[:WINDOW])
+        if x is not None:
+            label = float(_mean(own[WINDOW:]) > _mean(own[:WINDOW]))
+            self.control.update(label, self.growth.score_one(x), at)
 
     def _miss(self, category: str, error: float) -> None:
         half = self.doubt(category)
@@ -318,6 +335,7 @@ class Outlook:
             },
             "baselines": {name: found[name] for name in TRIVIAL}
             | {
+                "random_days": self.control.report(),
                 "last_six_days": {"units_log_error": errors.last_six / n},
                 "last_thirty_days": {"units_log_error": errors.last_thirty / n},
             },
@@ -326,7 +344,7 @@ class Outlook:
 
     def state(self) -> dict[str, Any]:
         """River objects and plain data, for `freeze`."""
-        plain = _Plain(self.quality, self.errors, self.pending, self.now, self.missed, self.everybody)
+        plain = _Plain(self.quality, self.errors, self.pending, self.now, self.missed, self.everybody, self.control)
         return {
             "growth": self.growth.state(),
             "learners": {name: learner.state() for name, learner in self.learners.items()},
@@ -341,7 +359,7 @@ class Outlook:
         made.learners = {name: learner_of(kept) for name, kept in state["learners"].items()}
         plain = msgspec.msgpack.decode(state["plain"], type=_Plain)
         made.quality, made.errors, made.pending, made.now = plain.quality, plain.errors, plain.pending, plain.now
-        made.missed, made.everybody = plain.missed, plain.everybody
+        made.missed, made.everybody, made.control = plain.missed, plain.everybody, plain.control
         return made
 
 
@@ -352,3 +370,4 @@ class _Plain(Struct):
     now: dict[str, Asked] = field(default_factory=dict)
     missed: dict[str, Missed] = field(default_factory=dict)
     everybody: Missed = field(default_factory=Missed)
+    control: BinaryQuality = field(default_factory=BinaryQuality)

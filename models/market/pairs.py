@@ -1,6 +1,6 @@
 """How often two products lie in one basket: exact while products are few, within a known error beyond."""
 
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,16 @@ class Triangle:
         return made
 
 
+class Seen(NamedTuple):
+    """Entries of a sketch, sorted by code, and their order by the higher of the two products."""
+
+    codes: Indices
+    counts: Counts
+    error: int
+    by_high: Indices
+    highs: Indices
+
+
 class Sketch:
     """The most frequent pairs among any number of products, in at most `capacity` entries.
 
@@ -122,6 +132,7 @@ class Sketch:
         self._error = 0
         self._waiting: list[Indices] = []
         self._held = 0
+        self._seen: Seen | None = None
 
     def add(self, basket: Indices) -> None:
         """Count every pair of one basket. Numbers are distinct and sorted."""
@@ -129,6 +140,7 @@ class Sketch:
             return
         low, high = pairs_of(basket)
         self._waiting.append(low * SPAN + high)
+        self._seen = None
         self._held += len(low)
         if self._held >= BUFFER * self.capacity:
             self.codes, self.counts, self.missed, self._error = self._merged()
@@ -171,6 +183,16 @@ class Sketch:
         return codes[kept], counts[kept], missed[kept], max(self._error, cut)
 
     @property
+    def _look(self) -> "Seen":
+        """Entries as of now, merged once until the next basket: 200 products are looked up with one report."""
+        if self._seen is None:
+            codes, counts, _, error = self._merged()
+            high = codes % SPAN
+            by_high = np.argsort(high, kind="stable")
+            self._seen = Seen(codes, counts, error, by_high, high[by_high])
+        return self._seen
+
+    @property
     def nbytes(self) -> int:
         """Bytes of memory, the pairs that wait included."""
         return sum(part.nbytes for part in (self.codes, self.counts, self.missed, *self._waiting))
@@ -178,19 +200,22 @@ class Sketch:
     @property
     def error(self) -> int:
         """By how much a count may be too low, and how often a pair may have come that has no entry."""
-        return self._merged()[3]
+        return self._look.error
 
     def found(self, at_least: int) -> tuple[Indices, Indices, Counts]:
         """Pairs counted `at_least` so often: low, high and the lower bound of the count, shapes (n,)."""
-        codes, counts, _, _ = self._merged()
-        kept = counts >= at_least
-        return codes[kept] // SPAN, codes[kept] % SPAN, counts[kept]
+        seen = self._look
+        kept = seen.counts >= at_least
+        return seen.codes[kept] // SPAN, seen.codes[kept] % SPAN, seen.counts[kept]
 
     def with_product(self, number: int, at_least: int) -> tuple[Indices, Counts]:
         """Products counted `at_least` so often with one product, and the lower bound of how often, shapes (n,)."""
-        low, high, counts = self.found(at_least)
-        kept = (low == number) | (high == number)
-        return low[kept] + high[kept] - number, counts[kept]
+        seen = self._look
+        first, last = np.searchsorted(seen.codes, (number * SPAN, (number + 1) * SPAN))
+        begin, end = np.searchsorted(seen.highs, (number, number + 1))
+        places = np.sort(np.concatenate([seen.by_high[begin:end], np.arange(first, last)]))
+        places = places[seen.counts[places] >= at_least]
+        return seen.codes[places] // SPAN + seen.codes[places] % SPAN - number, seen.counts[places]
 
     def state(self) -> dict[str, Any]:
         """Plain data."""

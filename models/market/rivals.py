@@ -77,13 +77,16 @@ class Observed(Struct):
         newest = sorted(self.series, key=lambda one: (-self.series[one].day, one))[:SHOWN]
         return {name: _figure(self.series[name], today) for name in sorted(newest)}
 
-    def product(self, product: str, prices: Prices, currency: str, today: int) -> dict[str, Any]:
-        """Return what each seller asks for a product; `index` is our price of late over it in percent."""
+    def product(self, product: str, prices: Prices, currency: str) -> dict[str, Any]:
+        """Return what each seller asks for a product, and since when; `index` is our price of late over it in percent.
+
+        Nothing here changes by the passing of days alone.
+        """
         found: dict[str, Any] = {}
         for seller, series in sorted(self.sellers.get(product, {}).items()):
-            ratio = self._ratio(product, series, prices, currency)
+            seen, ratio = self.series[series], self._ratio(product, series, prices, currency)
             index = {} if ratio is None else {"index": round(100 * math.exp(ratio), 1)}
-            found[seller] = _figure(self.series[series], today) | index
+            found[seller] = {"value": seen.value, "unit": seen.unit, "day": seen.day} | index
         return found
 
     def _ratio(self, product: str, series: str, prices: Prices, currency: str) -> float | None:

@@ -79,6 +79,8 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
         champion = figures["models"].get(figures["champion"], {}).get(metric)
         others = {name: found.get(metric) for name, found in figures["baselines"].items()}
         known = {name: value for name, value in others.items() if value is not None}
+        if metric == "auc" and known:
+            known["chance"] = 0.5  # to be less wrong than a baseline that is worse than a coin is nothing
         if champion is None or not known:
             table.add_row(f"{task} ({MEANING.get(task, '')})", str(figures["examples"]), metric, "none yet", "", "")
             continue

@@ -1,6 +1,7 @@
 """Market and brands for people."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, Final
 
 from rich.console import Console
@@ -122,12 +123,17 @@ def show_market(console: Console, category: str, figures: Mapping[str, Any]) -> 
             f"the next six trading days: {amount(ahead['units'])} units a day ({amount(ahead['low'])} to "
             f"{amount(ahead['high'])} with 80 %), above the usual with {percent(ahead['above_usual'])}"
         )
+    late = figures.get("demand", {}).get("late", 0)
+    if late:
+        console.print(f"{late:,} sales came after their day was closed, and are in none")
     _competitors(console, figures.get("competitors", {}))
     _behaviour(console, figures)
     baskets = figures.get("baskets")
     if baskets:
         counted = "exactly" if baskets["exact"] else f"too low by at most {baskets['error']:,}"
         counted += f", {baskets['cut']:,} very large ones cut" if baskets["cut"] else ""
+        more = baskets.get("uncounted", 0)
+        counted += f", {more:,} times a product not counted, beyond those told apart" if more else ""
         console.print(
             f"{baskets['baskets']:,} baskets of {baskets['products']:,} products, pairs counted {counted}; "
             f"{baskets['bytes'] / 2**20:.1f} MiB"
@@ -201,7 +207,8 @@ def show_product(console: Console, product: str, figures: Mapping[str, Any]) -> 
         console.print(f"{PRICE[name]} {_slope(one)}; not causal")
     for seller, one in figures.get("competitors", {}).items():
         index = f", ours is {one['index']:.0f} % of it" if "index" in one else ""
-        console.print(f"{seller} asks {number(one['value'])} {one['unit']}{index}; {one['age_days']} days ago")
+        on = date(1970, 1, 1) + timedelta(days=one["day"])
+        console.print(f"{seller} asks {number(one['value'])} {one['unit']}{index}; seen on {on}")
 
 
 # Brands.

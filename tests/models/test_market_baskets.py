@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from models.market import baskets as counting
 from models.market.baskets import LARGEST, Baskets
 from models.market.pairs import Sketch, Triangle
 from schemas.events import Purchase
@@ -146,3 +147,33 @@ def test_the_exact_counts_of_a_real_shop_are_those_of_a_loop(shop):
     some = [basket for basket in shop[:2_000] if len(set(basket)) <= 60]
     pairs, _ = naive(some)
     assert {names: pair.support for names, pair in counted(learn(some)).items()} == dict(pairs)
+
+
+def test_what_is_beyond_the_products_told_apart_is_said(monkeypatch):
+    monkeypatch.setattr(counting, "KNOWN", 10)
+    learned = learn([[f"p{n}", f"p{n + 1}"] for n in range(30)] * 2)
+    assert len(learned.numbers) == 10
+    assert learned.uncounted == 2 * (2 * 30 - (1 + 2 * 9))
+    assert Baskets.restore(learned.state()).uncounted == learned.uncounted
+    assert learn([["a", "b"]]).uncounted == 0
+
+
+def test_a_sketch_is_merged_once_for_all_that_look_before_the_next_basket(monkeypatch):
+    some = [[f"p{n % 9}", f"p{n % 7}", "x"] if n % 5 else ["u", "v"] for n in range(400)]
+    learned, merged = learn(some, exact=4, entries=60), 0
+    before, plain = learned.pairs.state(), Sketch._merged
+
+    def counted_merge(self):
+        nonlocal merged
+        merged += 1
+        return plain(self)
+
+    monkeypatch.setattr(Sketch, "_merged", counted_merge)
+    first = [learned.partners(name, 8, 1) for name in learned.numbers]
+    assert any(first)
+    assert learned.pairs.error >= 0
+    assert merged == 1
+    assert learned.pairs.state() == before
+    learned.learn_one(["p1", "x"])
+    assert next(pair.support for pair in learned.best("support", 99, 1) if {pair.a, pair.b} == {"p1", "x"}) > 1
+    assert merged == 2

@@ -1,11 +1,13 @@
 """The market of a whole year beside pandas; and a book that is saved in pieces is the same book."""
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.learning import Learning
 from models.market import journal
 from models.market.baskets import Baskets
 from models.market.book import Market
@@ -16,7 +18,11 @@ from models.policy import Policy
 from models.receipt import read
 from schemas.events import Customer, Purchase
 from schemas.state import CustomerState
+from streams.lineage import Shelf
+from streams.publishing import Published
+from streams.redis.keys import Keys
 from streams.replay import online_retail
+from streams.settings import Settings
 
 POLICY = Policy(timezone="Europe/London")
 LINES = 120_000
@@ -233,9 +239,77 @@ def test_the_month_that_goes_on_says_so():
     assert (found["month"], found["running"], found["growth"]["2024-02"]["running"]) == ("2024-02", True, True)
 
 
-def test_a_trend_is_found_and_chance_is_not():
-    import numpy as np
+def test_only_products_with_something_to_show_count_as_changed():
+    market = Market()
+    for n in range(3_000):
+        market.take(sale(n // 100, {"tea": [[f"once {n}", 1, 1.0], ["always", 1, 1.0]]}))
+    assert list(market.changed) == ["always"]
+    assert list(Market.restore(market.state()).changed) == ["always"]
+    market.take({"series": "price:R:once 5", "value": 2.0, "unit": "GBP", "day": 9})
+    assert list(market.changed) == ["always", "once 5"]
 
+
+def test_a_product_is_written_when_its_figures_are_others_and_not_before():
+    settings = Settings()
+    learning, shown = Learning(POLICY), Published(settings, set(), set(), {"gone"}, Shelf({}))
+    market = learning.market.book
+
+    def written():
+        return [
+            one[1] for one in shown.of_report(learning, learning.report()) if one[0] == "HSET" and "pairs:" in one[1]
+        ]
+
+    for n in range(200):
+        market.take(sale(n // 10, {"tea": [["c", 1, 1.0]] if n % 16 else [["a", 1, 1.0], ["b", 1, 1.0]]}))
+    assert sorted(written()) == [Keys(settings.prefix).pairs(name) for name in "ab"]
+    assert not written()
+    market.changed |= dict.fromkeys(["a", "b"])
+    assert not written()
+    market.changed["gone"] = None
+    commands = shown.of_report(learning, learning.report())
+    assert ["SREM", Keys(settings.prefix).products, "gone"] in commands
+    market.take(sale(20, {"tea": [["a", 1, 1.0], ["b", 1, 1.0]]}))
+    assert len(written()) == 2
+
+
+def test_sums_that_do_not_fit_any_more_stay_where_they_are():
+    market = Market()
+    for n in range(2_000):
+        market.take(sale(n // 1_000, {"tea": [["a", 1e12, 0.0]] * 5 + [["b", 1e9, 10.0]]}))
+    market.take({"close": 2})
+    assert market.sums.demand.sold["all"][0].units_e3 == market.sums.mix.months[12 * 2024].units_e3 == 1 << 62
+    assert Market.restore(market.state()).report("GBP") == market.report("GBP")
+
+
+def test_sales_that_come_after_their_day_is_closed_are_told():
+    market = Market()
+    for day in range(5):
+        market.take(sale(day, {"tea": [["a", 1, 1.0]]}))
+        market.take({"close": day + 1})
+    market.take(sale(1, {"tea": [["a", 1, 1.0]], "new": [["b", 1, 1.0]]}))
+    report = Market.restore(market.state()).report("GBP")
+    assert report["tea"]["demand"]["late"] == 1
+    assert report["all"]["demand"]["late"] == 1
+    assert market.sums.demand.late_of == {"tea": 1, "other": 1, "all": 1}
+    market.sums.demand._put_away("tea")
+    assert market.sums.demand.late_of == {"other": 2, "all": 1}
+
+
+@pytest.mark.parametrize(("level", "growth"), [(1.5, 0.0), (1.5, 0.05), (3.0, 0.03), (40.0, 0.02)])
+def test_a_trend_of_few_units_a_day_holds(level, growth):
+    draw, true, hits, found = np.random.default_rng(11), np.expm1(6 * growth), 0, []
+    for _ in range(300):
+        days = draw.poisson(level * np.exp(growth * (np.arange(WINDOW) - WINDOW / 2))).astype(float)
+        one = described(days.tolist())
+        if one["low"] is not None:
+            found.append(one["trend"])
+            hits += one["low"] <= true <= one["high"]
+    assert len(found) > 200
+    assert hits / len(found) >= 0.92
+    assert np.mean(found) == pytest.approx(true, abs=0.03)
+
+
+def test_a_trend_is_found_and_chance_is_not():
     draw = np.random.default_rng(5)
     hits = alarms = 0
     for _ in range(300):

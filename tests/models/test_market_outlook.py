@@ -154,3 +154,13 @@ def test_the_interval_holds_for_each_category_by_itself():
                 held[name].append(found["low"] <= ahead[day + 1 : day + 1 + AHEAD].mean() <= found["high"])
     for name, some in held.items():
         assert 0.7 <= np.mean(some[100:]) <= 0.9, name
+
+
+def test_the_control_finds_nothing_where_a_forecast_finds_a_cycle():
+    draw, day = np.random.default_rng(2), np.arange(400)
+    table = {
+        f"c{n}": 100 * np.exp(0.4 * np.sin(2 * np.pi * (day / 40 + n / 5)) + draw.normal(0, 0.1, 400)) for n in range(5)
+    }
+    report = run(table).report()
+    assert report["at_the_decision"]["growth"]["auc"] > 0.85
+    assert report["baselines"]["random_days"]["auc"] < 0.6

@@ -46,7 +46,7 @@ def test_a_price_index_is_the_geometric_mean_over_the_products_that_both_sell():
     assert (index["products"], index["cheapest"], index["dearest"], index["oldest_days"]) == (2, "green", "earl", 6)
     assert found["all"]["competitors"]["price_index"]["Rival & Co"] == index
     product = market.product("earl", "GBP")["competitors"]["Rival & Co"]
-    assert product == {"value": 2.0, "unit": "GBP", "day": 4, "age_days": 6, "index": 150.0}
+    assert product == {"value": 2.0, "unit": "GBP", "day": 4, "index": 150.0}
     assert "earl" in market.changed
 
 
@@ -136,3 +136,12 @@ def test_names_are_cut_part_by_part_as_those_they_must_match():
     assert found[category[:64]]["competitors"]["market_share"]["share"] == pytest.approx(2.0)
     other = Observation(event_id="x", occurred_at=at, series="x" * 100, value=1.0, unit="C")
     assert observed(other, Policy())["series"] == "x" * 64
+
+
+def test_what_is_shown_of_a_product_does_not_change_by_the_passing_of_days():
+    market, _ = report(sold(10, [["earl", 1, 3.0]]), seen("price:R:earl", 2.0, 4))
+    before = market.product("earl", "GBP")
+    market.changed.clear()
+    market.take(seen("weather", 1.0, 300, "C"))
+    assert not market.changed
+    assert market.product("earl", "GBP") == before

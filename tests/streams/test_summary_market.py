@@ -103,3 +103,14 @@ def test_a_shop_without_brands_is_told_so():
         if isinstance(event, Purchase)
     ]
     assert "Brands: no line" in shown(show, backtest(plain[:50], Shop(Policy(lateness=0.0))).report())
+
+
+def test_less_than_chance_beats_nothing(test):
+    report = test.report()
+    demand = report["tasks"]["demand"]
+    demand["models"][demand["champion"]]["auc"] = 0.319
+    for found in demand["baselines"].values():
+        found["auc"] = 0.26
+    [line] = [line for line in shown(show, report).splitlines() if "demand (" in line]
+    assert "0.500 chance" in line
+    assert "no" in line.rsplit("chance", 1)[1]

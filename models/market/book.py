@@ -21,6 +21,7 @@ SUPPORT: Final = 10
 """Baskets with both that a pair needs to be shown."""
 Sold = tuple[str, float, float]
 """A product's category in one sale, and its quantity and amount there, less what was free."""
+NOTHING: Final[Sold] = ("", 0.0, 0.0)
 
 
 class Sums(Struct):
@@ -86,9 +87,11 @@ class Market:
             for product, quantity, price in lines:
                 units += round(quantity * 1_000)
                 revenue += round(quantity * price * 10_000)
-                sold = products.setdefault(product, (category, 0.0, 0.0))
+                _, before, paid = products.get(product, NOTHING)
                 if price > 0:
-                    products[product] = (category, sold[1] + quantity, sold[2] + quantity * price)
+                    products[product] = (category, before + quantity, paid + quantity * price)
+                elif not before:
+                    products[product] = (category, 0.0, 0.0)
             units_e3 += units
             revenue_e4 += revenue
             if told["main"]:
@@ -118,7 +121,8 @@ class Market:
     def _bought(self, told: Mapping[str, Any], products: list[str], units_e3: int, revenue_e4: int) -> None:
         self.baskets.learn_one(products)
         for product in products:
-            self._touch(product)
+            if product not in self.changed:
+                self._touch(product)
         growth, mix = self.sums.growth, self.sums.mix
         for month, kind, customers in told.get("changes", ()):
             growth.change(month, kind, customers)

@@ -99,7 +99,9 @@ class Priced(Struct, array_like=True):
         self.late = log_price if self.late is None else self.late + LATE_RATE * (log_price - self.late)
         if price_e4 not in self.prices and len(self.prices) < PRICES_KEPT:
             self.prices.append(price_e4)
-        self.active, self.day = self.active_on(day) + 1.0, day
+        if day != self.day:
+            self.active, self.day = self.active_on(day), day
+        self.active += 1.0
 
     def active_on(self, day: int) -> float:
         """How active it is on a later day."""
@@ -109,16 +111,19 @@ class Priced(Struct, array_like=True):
 class Day(Struct, array_like=True):
     """One product's day that is not closed: invoices, the sum of the logarithms of their prices, and least and most."""
 
-    invoices: int = 0
-    log_price: float = 0.0
-    low: float = math.inf
-    high: float = -math.inf
+    invoices: int
+    log_price: float
+    low: float
+    high: float
 
     def add(self, price: float) -> None:
-        """Take in an invoice."""
+        """Take in another invoice."""
         self.invoices += 1
         self.log_price += price
-        self.low, self.high = min(self.low, price), max(self.high, price)
+        if price < self.low:
+            self.low = price
+        elif price > self.high:
+            self.high = price
 
 
 class Prices(Struct):
@@ -156,10 +161,22 @@ class Prices(Struct):
         price = math.log(unit_price)
         at.saw(round(unit_price * 10_000), price, self.open_days)
         at.quantity.learn_one(price, math.log(quantity))
-        if (self.closed is None or day >= self.closed) and (day in self.days or len(self.days) < MAX_WAITING):
-            self.days.setdefault(day, {}).setdefault(product, Day()).add(price)
+        if self.closed is None or day >= self.closed:
+            self._wait(product, day, price)
         if len(self.products) > PRODUCTS + SPARE:
             self._make_room()
+
+    def _wait(self, product: str, day: int, price: float) -> None:
+        sold = self.days.get(day)
+        if sold is None:
+            if len(self.days) >= MAX_WAITING:
+                return
+            sold = self.days[day] = {}
+        at = sold.get(product)
+        if at is None:
+            sold[product] = Day(1, price, price, price)
+        else:
+            at.add(price)
 
     def _inherited(self) -> float:
         return self.gone * FADE ** (self.open_days - self.gone_on)

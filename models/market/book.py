@@ -69,12 +69,13 @@ class Market:
 
     def _touch(self, product: str) -> None:
         """Note that something changed of a product of which something may be shown."""
-        if product in self.sums.observed.sellers or self._is_shown(product):
-            self.changed[product] = None
-
-    def _is_shown(self, product: str) -> bool:
         price = self.sums.prices.products.get(product)
-        return (price is not None and price.quantity.n >= LEAST) or self.baskets.bought(product) >= SUPPORT
+        if (
+            (price is not None and price.quantity.n >= LEAST)
+            or product in self.sums.observed.sellers
+            or self.baskets.bought(product) >= SUPPORT
+        ):
+            self.changed[product] = None
 
     def _sold(self, told: Mapping[str, Any]) -> None:
         sign, day = told["sign"], told["day"]

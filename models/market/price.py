@@ -116,15 +116,6 @@ class Day(Struct, array_like=True):
     low: float
     high: float
 
-    def add(self, price: float) -> None:
-        """Take in another invoice."""
-        self.invoices += 1
-        self.log_price += price
-        if price < self.low:
-            self.low = price
-        elif price > self.high:
-            self.high = price
-
 
 class Prices(Struct):
     """Elasticities by product. Plain data. Bounded: the products, and the days that are not closed.
@@ -175,8 +166,13 @@ class Prices(Struct):
         at = sold.get(product)
         if at is None:
             sold[product] = Day(1, price, price, price)
-        else:
-            at.add(price)
+            return
+        at.invoices += 1
+        at.log_price += price
+        if price < at.low:
+            at.low = price
+        elif price > at.high:
+            at.high = price
 
     def _inherited(self) -> float:
         return self.gone * FADE ** (self.open_days - self.gone_on)
@@ -195,9 +191,10 @@ class Prices(Struct):
         for day in sorted(day for day in self.days if day < until):
             self._open(day)
             for product, sold in self.days.pop(day).items():
-                if product in self.products:
+                at = self.products.get(product)
+                if at is not None:
                     price, mixed = sold.log_price / sold.invoices, sold.high - sold.low > WIDTH
-                    self.products[product].response.learn_day(self.open_days, sold.invoices, price, mixed=mixed)
+                    at.response.learn_day(self.open_days, sold.invoices, price, mixed=mixed)
 
     def _open(self, day: int) -> None:
         """Number a day with sales. Days since the last one count too, of weekdays on which the shop has ever sold."""

@@ -17,14 +17,16 @@ from scipy import special
 
 WIDTH: Final = 0.05
 """Prices whose logarithms lie closer are one level."""
-LEVELS_KEPT: Final = 16
-"""Levels kept of a product, the first so many; days at another price are left out."""
+LEVELS_KEPT: Final = 8
+"""Levels kept of a product; the one known for the fewest days makes room."""
 LEAST_DAYS: Final = 20
 LEAST_RUNS: Final = 8
 """Runs that an interval needs: its width is that of how much they differ."""
 SEVERAL: Final = 5
 MIXED: Final = 0.05
 """At most this share of a product's days with two invoices or more may have two prices, on at least `SEVERAL`."""
+HOPELESS: Final = (40, 0.2)
+"""Days with several invoices, and a share of them with two prices, from which on no runs are kept until it is less."""
 QUICK: Final = 0.25
 """At most this share of days of sale may have another price than the day before, where that is one, too."""
 UNKNOWN: Final = 0.01
@@ -94,6 +96,10 @@ class Response(Struct, array_like=True):
         if invoices > 1:
             self.several += 1
             self.mixed += mixed
+        if self.several >= HOPELESS[0] and self.mixed > HOPELESS[1] * self.several:
+            self.at, self.levels = None, {}
+            self.unknown = self.adjacent = self.moved = 0
+            return
         at = round(log_price / WIDTH)
         if self.at is not None and day == self.seen + 1:
             self.adjacent += 1
@@ -110,10 +116,13 @@ class Response(Struct, array_like=True):
         level = self.levels.get(at)
         if level is None:
             if len(self.levels) >= LEVELS_KEPT:
-                return
+                del self.levels[min(self.levels, key=self._days_known)]
             level = self.levels[at] = Level()
         level.sold += 1
         level.x += (log_price - level.x) / level.sold
+
+    def _days_known(self, at: int) -> tuple[int, int]:
+        return self.levels[at].t + self.levels[at].e, at
 
     def _end(self) -> None:
         if self.at in self.levels:

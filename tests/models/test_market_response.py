@@ -111,8 +111,24 @@ def test_weekdays_on_which_nobody_ever_buys_are_no_days():
     assert prices.products["a"].response.t == 48
 
 
-def test_levels_are_bounded():
+def test_levels_are_bounded_and_what_is_known_for_few_days_makes_room():
     one = Response()
-    for day in range(1, 200):
-        one.learn_day(day, 1, 0.2 * (day % 50), mixed=False)
-    assert len(one.levels) == LEVELS_KEPT
+    for day in range(1, 400):
+        one.learn_day(day, 1, 5.0 if day % 50 < 25 else 0.2 * (day % 50), mixed=False)
+        assert len(one.levels) <= LEVELS_KEPT
+    for day in range(400, 500):  # prices of now
+        one.learn_day(day, 1, 20.0 + day // 25, mixed=False)
+    assert {100, *(round((20.0 + n) / 0.05) for n in range(16, 20))} <= one.levels.keys()
+
+
+def test_where_prices_go_side_by_side_no_runs_are_kept_until_they_do_not():
+    draw, one = np.random.default_rng(12), Response()
+    for day in range(1, 101):
+        one.learn_day(day, 2, 0.0, mixed=day % 2 == 0)
+    assert (one.levels, one.rows()) == ({}, [])
+    for day in range(101, 3_000):
+        price = (1.0, 1.25, 1.6)[day // 7 % 3]
+        if invoices := int(draw.poisson(2 * price**TRUE)):
+            one.learn_day(day, invoices, math.log(price), mixed=False)
+    found = slope([one])
+    assert abs(found.slope - TRUE) < student(found.degrees, 0.99) * found.error

@@ -143,6 +143,14 @@ def kill(live: Live) -> float:
     return live.until(flows, "events flow")
 
 
+def kill_all(live: Live) -> float:
+    """Kill -9 of all workers at once."""
+    flows = live.flow()
+    for worker in live.job.workers:
+        worker.child.kill()
+    return live.until(flows, "events flow")
+
+
 def deaden(live: Live) -> float:
     """All connections to Kafka die without a word; new ones are as good as ever."""
     began = now()
@@ -184,6 +192,7 @@ class Measure:
 MEASURES = {
     "kill -9, a second worker there": Measure(2, kill),
     "kill -9, alone": Measure(1, kill),
+    "kill -9 of both": Measure(2, kill_all),
     "Kafka connections dead": Measure(2, deaden),
     "Redis away for two minutes": Measure(2, redis_away, most=1),
 }

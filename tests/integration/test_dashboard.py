@@ -145,7 +145,8 @@ def test_alerts_fire_when_they_should():
 def events():
     """A year of some of a real shop's customers. Half of them may be written to; every fourth answers.
 
-    Two brands are made up; they are spoken of, and another seller's prices and the market's volume are observed.
+    Two brands are made up; they are spoken of, and another seller's prices and the market's volume are observed. Some
+    purchases come two days late.
     """
     known, said = {}, 0
     for event in online_retail.events():
@@ -178,6 +179,8 @@ def events():
             )  # fmt: skip
             price = f"price:Rival:{line.product_id}"
             yield Observation(event_id=name, occurred_at=at, series=price, value=1.0 + line.unit_price, unit="GBP")
+            if said % 200 == 0:
+                yield msgspec.structs.replace(event, event_id=f"{name}-late", occurred_at=at - timedelta(days=2))
             volume = f"{name}-volume"
             yield Observation(event_id=volume, occurred_at=at, series="volume:all", value=1e6, unit="GBP/month")
 

@@ -16,7 +16,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from chaos.background import Background
-from chaos.faults import kilobytes, pick
+from chaos.faults import kill_all_workers, kilobytes, pick
 from chaos.job import Job
 from chaos.records import Input
 from chaos.stack import OwnStack
@@ -146,8 +146,7 @@ def kill(live: Live) -> float:
 def kill_all(live: Live) -> float:
     """Kill -9 of all workers at once."""
     flows = live.flow()
-    for worker in live.job.workers:
-        worker.child.kill()
+    kill_all_workers(live.job, live.rng)
     return live.until(flows, "events flow")
 
 

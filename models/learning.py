@@ -51,8 +51,6 @@ SERVED: Final = "served"
 LOOKED_AT: Final = 1_000
 """Latest draws that importance is judged on."""
 TASKS: Final = ("response", "churn", "value", "segments", "sales", "market", "brand_choice", "sentiment")
-UNASKED: Final = ("segments", "sales", "market", "brand_choice", "sentiment", "demand")
-"""Tasks for which nobody can ask who serves: their champions follow from their losses alone, or they have none."""
 
 
 class Learning:
@@ -179,13 +177,13 @@ class Learning:
     def _do(self, request: Request) -> None:
         if request.what == "retrained":
             return None  # who reads this has taken over already; who has not cannot save that he read it
-        if request.task in UNASKED:
-            able = ", ".join(self.leagues)
-            raise Refused(
-                f"{request.task} is served by what its own figures say, not by request: {able} can be asked for"
-            )
         if request.task not in self.leagues:
-            raise Refused(f"there is no league {request.task}: there are {', '.join(self.leagues)}")
+            able = ", ".join(self.leagues)
+            if request.task in (*TASKS, "demand"):  # `demand` has no rows of its own
+                raise Refused(
+                    f"{request.task} is served by what its own figures say, not by request: {able} can be asked for"
+                )
+            raise Refused(f"there is no league {request.task}: there are {able}")
         task, league = request.task, self.leagues[request.task]
         if request.what == "rollback":
             return self.care.hold(task, request.version, league, request.reason())

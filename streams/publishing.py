@@ -91,29 +91,16 @@ class Published:
 
     def of_report(self, learning: Learning, report: Mapping[str, Any]) -> list[Command]:
         """Brands and the market. What is known to stand is then another: if the write fails, this one is dropped."""
-        return [*self._brands(report["brands"]), *self._market(learning, report["market"])]
+        brands, markets = report["brands"], report["market"]
+        commands = _all_anew(self.keys.brand, self.keys.brands, self.brands, brands)
+        commands += _all_anew(self.keys.market, self.keys.markets, self.markets, markets)
+        self.brands, self.markets = set(brands), set(markets)
+        return [*commands, *self._products(learning)]
 
-    def _brands(self, brands: Mapping[str, Mapping[str, Any]]) -> list[Command]:
-        """Brands by name; those that gave their place to a busier one go."""
-        commands: list[Command] = []
-        for name in sorted(self.brands - brands.keys()):
-            commands += [["UNLINK", self.keys.brand(name)], ["SREM", self.keys.brands, name]]
-        self.brands = set(brands)
-        for name, figures in brands.items():
-            commands += _anew(self.keys.brand(name), figures)
-            commands.append(["SADD", self.keys.brands, name])
-        return commands
-
-    def _market(self, learning: Learning, report: Mapping[str, Any]) -> list[Command]:
-        """The market by category, and the next products of which something has changed."""
+    def _products(self, learning: Learning) -> list[Command]:
+        """The next products of which something has changed."""
         market, currency = learning.market.book, learning.policy.currency
         commands: list[Command] = []
-        for category in sorted(self.markets - report.keys()):
-            commands += [["UNLINK", self.keys.market(category)], ["SREM", self.keys.markets, category]]
-        self.markets = set(report)
-        for category, figures in report.items():
-            commands += _anew(self.keys.market(category), figures)
-            commands.append(["SADD", self.keys.markets, category])
         for product in list(islice(market.changed, PRODUCTS)):
             del market.changed[product]  # a write that fails is followed by a restored market: there all have changed
             commands += self._product(product, market.product(product, currency))
@@ -131,6 +118,19 @@ class Published:
             return []
         self.products[product] = sum_of_all
         return [*_anew(self.keys.pairs(product), figures), ["SADD", self.keys.products, product]]
+
+
+def _all_anew(
+    key: Callable[[str], str], names: str, there: set[str], found: Mapping[str, Mapping[str, Any]]
+) -> list[Command]:
+    """Write hashes by name and the set of `names`; of those that were `there`, who gave way to a busier one goes."""
+    commands: list[Command] = []
+    for name in sorted(there - found.keys()):
+        commands += [["UNLINK", key(name)], ["SREM", names, name]]
+    for name, figures in found.items():
+        commands += _anew(key(name), figures)
+        commands.append(["SADD", names, name])
+    return commands
 
 
 def _anew(key: str, figures: Mapping[str, Any]) -> list[Command]:

@@ -137,7 +137,7 @@ def relative_price(offers: list[Offer], brand: str) -> float | None:
     return prices[brand] - math.fsum(prices.values()) / len(prices) if brand in prices else None
 
 
-def remember(tastes: dict[str, Taste], one: Bought) -> None:
+def remember(tastes: dict[str, Taste], one: Bought, *, is_main: bool = True) -> None:
     """Add a purchase, in place. The category itself is never the one that makes room."""
     taste = tastes.get(one.category)
     if taste is None:
@@ -155,7 +155,8 @@ def remember(tastes: dict[str, Taste], one: Bought) -> None:
         if len(counts) > MAX_BRANDS:
             _make_room(taste, {brand, one.brand})
     taste.recent = (taste.recent + bytes((list(counts).index(one.brand),)))[-RECENT:]
-    taste.price_e4 = round(one.amount_e4 / one.units)
+    # What was paid in another currency compares with no usual price.
+    taste.price_e4 = round(one.amount_e4 / one.units) if is_main else 0
     taste.promoted = one.promoted
     relative = relative_price(one.offers, one.brand) if one.offers else None
     if relative is not None:
@@ -260,9 +261,7 @@ def tell(
         else:
             known, is_new = _known(tastes.get(one.category)), not tastes
             row = [at, day, sign, one.category, one.brand, currency, one.lines, known, one.offers, is_new, ""]
-            remember(tastes, one)
-            if not is_main:  # what was paid compares with no usual price
-                tastes[one.category].price_e4 = 0
+            remember(tastes, one, is_main=is_main)
         rows.append({"told": row})
     return rows
 

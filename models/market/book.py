@@ -1,7 +1,6 @@
 """All that is learned about the market, as one function of what shards tell, in its order."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
 from typing import Any, Final, Self
 
 import msgspec
@@ -10,10 +9,11 @@ from msgspec import Struct, field
 from models.market.baskets import Baskets
 from models.market.bounds import bounded
 from models.market.demand import ALL, OTHER, Demand
-from models.market.growth import Growth, month_name
+from models.market.growth import Growth, month_name, month_of
 from models.market.mix import WEEKDAYS, Mix
 from models.market.price import LEAST, Prices, pooled
 from models.market.rivals import Observed, Seen
+from models.sales.calendar import date_of
 
 PARTNERS: Final = 8
 """Partners shown of a product."""
@@ -189,8 +189,7 @@ class Market:
         closed = self.sums.demand.closed
         if closed is None:
             return min(self.sums.mix.months, default=0)
-        first = date(1970, 1, 1) + timedelta(days=closed)
-        return 12 * first.year + first.month - 1
+        return month_of(date_of(closed))
 
     def _served_categories(self) -> dict[str, str]:
         """The category that a product is served in."""

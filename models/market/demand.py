@@ -5,10 +5,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from msgspec import Struct, field
-from scipy import special
 
 from models.market.bounds import bounded
 from models.market.busiest import Candidates
+from models.market.response import student
 
 ALL: Final = "all"
 OTHER: Final = "other"
@@ -226,5 +226,5 @@ def _trend(window: list[float]) -> tuple[float, float] | None:
     total = math.fsum(one * one for one in scaled)
     rho = math.fsum(a * b for a, b in pairwise(scaled)) / total if total > 0 else 0.0
     effective = min(max(n * (1 - rho) / (1 + rho), 4.0), float(n))
-    half = float(special.stdtrit(effective - 2, 0.975)) * math.sqrt(total / (effective - 2) / information)
+    half = student(effective - 2, 0.95) * math.sqrt(total / (effective - 2) / information)
     return slope, half

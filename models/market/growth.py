@@ -4,6 +4,7 @@ A customer is active in a month with a purchase that brings revenue. Which kind 
 customer; the sums over customers are the learner's.
 """
 
+from datetime import date
 from typing import Final, Literal
 
 from msgspec import Struct, field
@@ -139,6 +140,15 @@ class Growth(Struct):
         share, was = (None if row is None or not row["active"] else row["new"] / row["active"] for row in (now, before))
         change = None if share is None or was is None else share - was
         return found | {"new_share": {"value": share, "change": change}}
+
+
+def month_of(when: date) -> int:
+    """Months since the year 0 of a date, or of a moment's date where it is said.
+
+    >>> month_name(month_of(date(2011, 11, 30)))
+    '2011-11'
+    """
+    return 12 * when.year + when.month - 1
 
 
 def month_name(month: int) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct, field
-from scipy import special
 
 from models.market.demand import FADE, MAX_WAITING
 from models.market.response import WIDTH, Response, slope, student
@@ -76,7 +75,7 @@ class Slope(Struct, array_like=True):
             return None
         slope = self.sxy / self.sxx
         noise = max(self.syy - slope * self.sxy, 0.0) / (self.n - groups - 1)
-        half = float(special.stdtrit(self.n - groups - 1, (1 + SURE) / 2)) * math.sqrt(noise / self.sxx)
+        half = student(self.n - groups - 1, SURE) * math.sqrt(noise / self.sxx)
         return Estimate(slope, slope - half, slope + half, self.n)
 
 

@@ -213,6 +213,6 @@ def _fit(
     return None
 
 
-def student(degrees: int, sure: float) -> float:
+def student(degrees: float, sure: float) -> float:
     """How many standard errors an interval reaches to each side."""
     return float(special.stdtrit(degrees, (1 + sure) / 2))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from models.customers.advance import MAX_TEXT
-from models.market.growth import active, bought, kind_of
+from models.market.growth import active, bought, kind_of, month_of
 from models.policy import Policy
 from models.receipt import Receipt
 from models.sales.calendar import day_of
@@ -30,7 +30,7 @@ def tell(receipt: Receipt, state: CustomerState | None, policy: Policy, country:
     """
     event = receipt.event
     at = event.occurred_at.astimezone(policy.zone)
-    month = 12 * at.year + at.month - 1
+    month = month_of(at)
     lines: dict[str, list[tuple[str, float, float]]] = {}
     for category, shelf in receipt.shelves.items():
         told = [(line.product_id[:MAX_TEXT], line.quantity, line.unit_price) for line in shelf.lines]

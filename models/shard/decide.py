@@ -56,6 +56,8 @@ class _Named(Mapping[str, float]):
 
 
 class Decider:
+    """Takes the steps of one chunk in order. What comes of them stands in the commit, and in its own counts."""
+
     def __init__(
         self,
         shard: Chunk,
@@ -90,6 +92,7 @@ class Decider:
         self.response = shortened(scores.values["response"]) if scores is not None else []
 
     def take(self, step: Step) -> None:
+        """Decide on one step, and note what it says of earlier decisions."""
         remembered = step.who
         if remembered.standing.pending:
             self.mature(step.customer, remembered, step.time)

@@ -25,6 +25,7 @@ _HAS_BOUGHT: Final = NATURAL.index("has_bought")
 
 
 def write_states(shard: Chunk, walked: Walk, commit: Commit) -> None:
+    """Write the state and the timer of every customer whose state may be another now."""
     for customer in walked.touched:
         remembered = shard.customers.get(customer)
         if remembered is None:
@@ -36,6 +37,7 @@ def write_states(shard: Chunk, walked: Walk, commit: Commit) -> None:
 
 
 def write_scores(shard: Chunk, walked: Walk, scores: Scores | None, decider: Decider, commit: Commit) -> None:
+    """Write what is served of them: facts, scores with their reasons, loyalty."""
     models = msgspec.json.encode(decider.models.versions()).decode()
     choice = decider.models.brand_choice
     usual = None if choice is None or not walked.tasted else at_usual(choice)
@@ -112,6 +114,7 @@ def _date(day: int) -> str:
 
 
 def write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: Decider, commit: Commit) -> None:
+    """Write what the learner hears: examples that have matured, segments, brands, market and sales."""
     examples = commit.examples
     delays = commit.counts.label_delays
     for closed_at, _, relation in sorted(walked.closed, key=lambda closed: closed[:2]):

@@ -1,11 +1,12 @@
 """Market and brands for people."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+
+from models.sales.calendar import date_of
 
 SHOWN_BRANDS: Final = 12
 SHOWN_CATEGORIES: Final = 10
@@ -207,8 +208,7 @@ def show_product(console: Console, product: str, figures: Mapping[str, Any]) -> 
         console.print(f"{PRICE[name]} {_slope(one)}; not causal")
     for seller, one in figures.get("competitors", {}).items():
         index = f", ours is {one['index']:.0f} % of it" if "index" in one else ""
-        on = date(1970, 1, 1) + timedelta(days=one["day"])
-        console.print(f"{seller} asks {number(one['value'])} {one['unit']}{index}; seen on {on}")
+        console.print(f"{seller} asks {number(one['value'])} {one['unit']}{index}; seen on {date_of(one['day'])}")
 
 
 # Brands.

@@ -101,7 +101,7 @@ class _Stretch:
     """From the window that was learned to the horizon that is asked."""
 
     def __init__(self, learning: Learning, x: Array, days: float, window: float) -> None:
-        self.days, model = days, learning.draws.fitted.get(LIFETIMES)
+        self.days, model = days, learning.leagues.draws.fitted.get(LIFETIMES)
         self.amounts, self.silence = np.full(len(x), days / window), np.full(len(x), days / window)
         if model is not None and days != window:
             history = customers_of(x[:, COLUMNS])
@@ -133,7 +133,7 @@ def _asked(
             found[name] = stretch(task, scores)
         else:
             found[name] = np.array(predictions(model, score_matrix(model, x[:, COLUMNS])[0]))
-    champion = learning.champion(task)
+    champion = learning.leagues.champion(task)
     return {name: found[name] for name in sorted(found, key=lambda name: name != champion)}
 
 

@@ -415,9 +415,9 @@ class LearningAgent:
         commands += kept_versions
         commands += public.sales_and_segments(learning)
         learner = self.keys.learner(PARTITION)
-        asked = list(learning.care.asked)
+        asked = list(learning.leagues.care.asked)
         if asked != standing.answered:
-            commands.append(["HSET", learner, "asked", msgspec.json.encode(learning.care.asked)])
+            commands.append(["HSET", learner, "asked", msgspec.json.encode(learning.leagues.care.asked)])
             commands.append(["HDEL", self.keys.pinned, *asked])
         if with_report:
             report = learning.report()

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from models.care import part
 from models.learning import Learning
+from models.learning.care import part
 from streams.redis.keys import Keys
 from streams.settings import Settings
 
@@ -40,12 +40,12 @@ def libraries() -> dict[str, str]:
 def lineage(settings: Settings, learning: Learning, task: str, offset: int | None) -> dict[str, Any]:
     """Return where the present model of a task comes from. `offset` is the next of `examples`."""
     league = learning.leagues.get(task)
-    newest = learning.care.newest.get(task)
+    newest = learning.leagues.care.newest.get(task)
     return {
-        "champion": learning.champion(task) if league is not None else None,
+        "champion": learning.leagues.champion(task) if league is not None else None,
         "examples": league.examples if league is not None else None,
         "newest_example_at": None if newest is None else _rfc3339(newest),
-        "learner": learning.name,
+        "learner": learning.leagues.name,
         "offset": offset,
         "published_at": _rfc3339(time.time()),
         "settings": _learned_with(settings),
@@ -73,7 +73,8 @@ class Shelf:
     ) -> tuple[list[Command], "Shelf"]:
         """Commands that make Redis hold what is kept, and no more; and what is there once they are done."""
         commands: list[Command] = []
-        for task, kept in learning.care.kept.items():
+        care = learning.leagues.care
+        for task, kept in care.kept.items():
             there = self.there.get(task, set())
             for one in kept:
                 if one.version in there:
@@ -83,18 +84,20 @@ class Shelf:
                     "figures": one.figures,
                 }  # fmt: skip
                 told = msgspec.json.encode(lineage(settings, learning, task, offset) | own).decode()
-                body = learning.care.bodies[part(task, one.version)]
+                body = care.bodies[part(task, one.version)]
                 commands.append(["SET", keys.model_version(task, one.version), body])
                 commands.append(["HSET", keys.versions(task), one.version, told])
             for old in sorted(there - {one.version for one in kept}):
                 commands.append(["UNLINK", keys.model_version(task, old)])
                 commands.append(["HDEL", keys.versions(task), old])
-        return commands, Shelf({task: {one.version for one in kept} for task, kept in learning.care.kept.items()})
+        return commands, Shelf(
+            {task: {one.version for one in kept} for task, kept in learning.leagues.care.kept.items()}
+        )
 
 
 def published(settings: Settings, keys: Keys, learning: Learning, task: str, version: str, offset: int) -> Command:
     """Command that says where a model that is being published comes from."""
-    kept = next((one for one in learning.care.kept.get(task, ()) if one.version == version), None)
+    kept = next((one for one in learning.leagues.care.kept.get(task, ()) if one.version == version), None)
     told = lineage(settings, learning, task, offset) | {"version": version}
     if kept is not None:
         told |= {"champion": kept.champion, "examples": kept.examples, "newest_example_at": _rfc3339(kept.at)}

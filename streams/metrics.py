@@ -224,10 +224,10 @@ class Metrics:
         self._market(report["market"])
         for task, figures in report["tasks"].items():
             self._task(task, figures)
-        segments = learning.clusters.compiled("")
+        segments = learning.groups.clusters.compiled("")
         names = segments.named() if segments is not None else {}
         sizes: Tally[str] = Tally()
-        for segment, customers in learning.members.items():
+        for segment, customers in learning.groups.members.items():
             sizes[names.get(segment, str(segment))] += customers
         for name, customers in sizes.items():
             self.segment.labels(name).set(customers)

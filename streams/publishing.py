@@ -78,14 +78,14 @@ class Published:
         for series in learning.sales.series:
             fields = _sales_fields(learning, series)
             commands += [["HSET", self.keys.sales(series), *fields], ["SADD", self.keys.series, series]]
-        segments = learning.clusters.compiled(str(learning.clusters.fits))
+        segments = learning.groups.clusters.compiled(str(learning.groups.clusters.fits))
         for number, name in segments.named().items() if segments is not None else ():
-            customers = str(learning.members.get(number, 0))
-            moved = {str(after): n for (before, after), n in learning.movements.items() if before == number}
+            customers = str(learning.groups.members.get(number, 0))
+            moved = {str(after): n for (before, after), n in learning.groups.movements.items() if before == number}
             fields = ["name", name, "customers", customers, "version", segments.version if segments else ""]
             fields += ["moved_to", msgspec.json.encode(moved).decode()]
             commands += [["HSET", self.keys.segment(number), *fields], ["SADD", self.keys.segments, str(number)]]
-        for number in {change["segment"] for change in learning.clusters.log if change["kind"] == "merge"}:
+        for number in {change["segment"] for change in learning.groups.clusters.log if change["kind"] == "merge"}:
             commands += [["DEL", self.keys.segment(number)], ["SREM", self.keys.segments, str(number)]]
         return commands
 

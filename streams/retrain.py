@@ -101,7 +101,7 @@ def _pass_over(learning: Learning, record: Any) -> None:
     try:
         _, rows = read_examples(record.value)
         for row in rows:
-            learning.care.answer(row["id"], "passed over by a learner that was trained anew")
+            learning.leagues.care.answer(row["id"], "passed over by a learner that was trained anew")
     except (msgspec.MsgspecError, KeyError, TypeError):
         return
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.care import KEPT, REMEMBERED, Care, Kept
 from models.customers.features import NATURAL
 from models.league.budget import BUDGET
 from models.league.fallback import persistence
 from models.league.snapshot import freeze, thaw
 from models.learning import Learning
+from models.learning.care import KEPT, REMEMBERED, Care, Kept
 from models.policy import Policy
 from schemas.requests import DONE, OPERATOR, Request
 from schemas.serving import encode_model
@@ -42,7 +42,7 @@ def feed(learning, seed, count):
 
 def ask(learning, id_, what, task, **more):
     learning.take(OPERATOR, [{"id": id_, "what": what, "task": task} | more])
-    return learning.care.asked[id_]
+    return learning.leagues.care.asked[id_]
 
 
 def serving(learning, task="churn"):
@@ -54,7 +54,7 @@ def test_who_is_promoted_serves_under_a_new_version_and_the_reason_stands():
     before = learning.serving().churn
     assert ask(learning, "a1", "promote", "churn", model="dynamic", why="the other one is odd") == DONE
     after = learning.serving().churn
-    assert (learning.champion("churn"), after.version) == ("dynamic", f"{learning.leagues['churn'].examples}.1")
+    assert (learning.leagues.champion("churn"), after.version) == ("dynamic", f"{learning.leagues['churn'].examples}.1")
     assert after.version != before.version  # scorers compare versions: without a new one they would not look
     change = learning.report()["tasks"]["churn"]["changes"][-1]
     assert (change["what"], change["model"], change["before"]) == ("promotion", "dynamic", "mixture")
@@ -66,7 +66,7 @@ def test_a_request_that_comes_twice_is_done_once():
     ask(learning, "a1", "promote", "churn", model="dynamic")
     ask(learning, "a2", "promote", "churn", model="logistic")
     ask(learning, "a1", "promote", "churn", model="dynamic")
-    assert learning.champion("churn") == "logistic"
+    assert learning.leagues.champion("churn") == "logistic"
     changes = learning.report()["tasks"]["churn"]["changes"]
     assert sum("operator" in change["reason"] for change in changes) == 2
 
@@ -103,9 +103,9 @@ def test_what_cannot_be_done_is_refused_in_words_and_changes_nothing(what, task,
 def test_an_earlier_version_serves_again_to_the_bit_until_it_is_released():
     learning = taught(120)
     wanted = serving(learning)
-    version = learning.care.kept["churn"][-1].version
-    learning._keep("churn")
-    version = learning.care.kept["churn"][-1].version
+    version = learning.leagues.care.kept["churn"][-1].version
+    learning.leagues.keep("churn")
+    version = learning.leagues.care.kept["churn"][-1].version
     feed(learning, 2, 50)
     assert serving(learning) != wanted
     assert ask(learning, "a1", "rollback", "churn", version=version) == DONE
@@ -155,10 +155,10 @@ def test_beyond_all_benching_who_may_serve_learns_less_and_still_serves():
 
 def test_a_promotion_of_an_amount_serves_and_is_noted():
     learning = taught()
-    before = learning.champion("value")
+    before = learning.leagues.champion("value")
     other = "persistence" if before == "log_linear" else "log_linear"
     assert ask(learning, "a1", "promote", "value", model=other, why="x") == DONE
-    assert learning.champion("value") == other
+    assert learning.leagues.champion("value") == other
     assert learning.serving().value.version.startswith(other)
     change = learning.report()["tasks"]["value"]["changes"][-1]
     assert (change["model"], change["before"]) == (other, before)
@@ -169,13 +169,15 @@ def test_a_learner_trained_anew_has_versions_of_its_own():
     first, anew = taught(120), taught(120, name="r1")
     assert serving(first) != serving(anew)
     assert anew.serving().churn.version == f"{first.serving().churn.version}@r1"
-    assert [one.version for one in anew.care.kept["churn"]] == [f"{one.version}@r1" for one in first.care.kept["churn"]]
+    assert [one.version for one in anew.leagues.care.kept["churn"]] == [
+        f"{one.version}@r1" for one in first.leagues.care.kept["churn"]
+    ]
 
 
 def test_a_restored_learner_has_the_same_versions_requests_and_future():
     learning = taught(150, name="r1")
-    learning._keep("churn")
-    ask(learning, "a1", "rollback", "churn", version=learning.care.kept["churn"][0].version)
+    learning.leagues.keep("churn")
+    ask(learning, "a1", "rollback", "churn", version=learning.leagues.care.kept["churn"][0].version)
     ask(learning, "a2", "promote", "value", model="log_linear")
     restored = Learning(Policy())
     parts = {name: thaw(freeze(body, KEY), KEY) for name, body in learning.parts().items()}
@@ -185,17 +187,17 @@ def test_a_restored_learner_has_the_same_versions_requests_and_future():
         feed(one, 5, 60)
         ask(one, "a3", "promote", "churn")
     assert msgspec.json.encode(restored.serving()) == msgspec.json.encode(learning.serving())
-    assert restored.care == learning.care
+    assert restored.leagues.care == learning.leagues.care
     assert restored.report()["tasks"]["churn"] == learning.report()["tasks"]["churn"]
 
 
 def test_a_new_version_is_kept_where_the_champion_has_changed():
     learning = taught(300)
-    kept = [one.version for one in learning.care.kept["churn"]]
+    kept = [one.version for one in learning.leagues.care.kept["churn"]]
     ask(learning, "a1", "promote", "churn", model="dynamic")
-    assert learning.care.kept["churn"][-1].champion == "mixture"
+    assert learning.leagues.care.kept["churn"][-1].champion == "mixture"
     feed(learning, 2, 25)
-    assert learning.care.kept["churn"][-1].champion == "dynamic"
+    assert learning.leagues.care.kept["churn"][-1].champion == "dynamic"
     assert len(kept) < 12
 
 

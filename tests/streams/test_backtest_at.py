@@ -80,7 +80,7 @@ def test_the_report_has_the_three_tasks_and_learned_models_tell_buyers_from_othe
     test, found = ahead
     report = found.report()
     assert set(report) == {"churn", "value", "purchases"}
-    assert test.learning.draws.fits > 0
+    assert test.learning.leagues.draws.fits > 0
     assert report["churn"]["models"]["pareto_nbd"]["auc"] > 0.7
     assert {"last_100", "last_1000", "recency_days"} <= report["churn"]["baselines"].keys()
     assert 0.6 < report["purchases"]["models"]["pareto_nbd"]["total_ratio"] < 1.6

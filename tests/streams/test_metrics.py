@@ -130,7 +130,7 @@ def test_examples_that_wait_are_those_of_the_shards_that_are_here():
 
 def learned(series=("toys",), segments=None):
     learning = Learning(Policy())
-    learning.members = dict(segments or {})
+    learning.groups.members = dict(segments or {})
     for name in series:
         for day in range(100, 140):
             learning.sales.add("all", day, 10_000)

@@ -71,7 +71,7 @@ def test_answers_are_learned_before_the_next_call():
     assert len(learned) > len(contacts) - 5
     assert test.learning.leagues["response"].examples >= len(contacts) - 1
     assert [before for before, _ in learned[: len(contacts)]] == list(range(len(contacts)))[: len(learned)]
-    assert sum(opened.task == "response" for opened in test.learning.asked) <= 1
+    assert sum(opened.task == "response" for opened in test.learning.leagues.asked) <= 1
 
 
 def test_what_comes_before_judging_begins_is_learned_and_not_judged():

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct, field
 
 from models.sales.conformal import MISS, Conformal
@@ -25,6 +26,13 @@ class Forecast(Struct):
     seasonal_naive: float
     moving_average: float
     entrants: dict[str, float] = {}
+
+    def moved_to(self, point: float) -> "Forecast":
+        """Return the forecast about another point, its bounds as far from it as before."""
+        move = point - self.point
+        low = None if self.low is None else self.low + move
+        high = None if self.high is None else self.high + move
+        return msgspec.structs.replace(self, point=point, low=low, high=high)
 
 
 class Tally(Struct):

@@ -1,8 +1,9 @@
 """The book of all sales series: what was sold, and what is to be expected."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct, field
 
 from models.sales.calendar import WEEK, Calendar, weekday
@@ -130,12 +131,13 @@ class Day(Struct, frozen=True):
     naive: float
 
 
-class SalesBook(Struct):
+class SalesBook(Struct, dict=True):
     """All series of one currency. Plain data: msgpack and back, it has the same future.
 
     The caller adds every amount to the series `all`, and to whatever other series it belongs to. `all`
     decides which days are open, and is always kept. Of the others the `max_series` most active are kept;
     what the rest sells is in `other`. A series that comes up later counts from then on. Nothing else grows.
+    The next week is worked out once after a close, and is no part of the state.
     """
 
     max_series: int = 60
@@ -187,15 +189,17 @@ class SalesBook(Struct):
 
     def close_until(self, day: int) -> None:
         """Close all days before `day`, one by one in order, in every series."""
-        if self.next_day is None:
-            self.next_day = self._first_waiting(day)
-        while self.next_day < day:
-            if self.calendar.asleep and self.next_day not in self.sold_on:
-                self.next_day = max(self.next_day, self._first_waiting(day))
-                if self.next_day >= day:
+        upto = self._first_waiting(day) if self.next_day is None else self.next_day
+        while upto < day:
+            if self.calendar.asleep and upto not in self.sold_on:
+                upto = max(upto, self._first_waiting(day))
+                if upto >= day:
                     break
-            self._close(self.next_day)
-            self.next_day += 1
+            self._close(upto)
+            upto += 1
+        if upto != self.next_day:
+            self.next_day = upto
+            self.__dict__.pop("_weeks", None)  # forecasts are of the days closed so far
 
     def _first_waiting(self, day: int) -> int:
         """Return the first day with an amount, or `day` if that comes first: later days are not over yet."""
@@ -211,7 +215,7 @@ class SalesBook(Struct):
             series.close(day, self.calendar, is_open)
             series.activity *= FADE
         for place in range(len(HORIZONS)):
-            self._add_up([series.tracks[place] for series in self._tree()], day)
+            self._add_up([series.tracks[place] for series in self._tree().values()], day)
         if self.candidates:
             for name in self.candidates:
                 self.candidates[name] *= FADE
@@ -227,26 +231,39 @@ class SalesBook(Struct):
             self.recent.append(Day(day, actual, made.point, made.low, made.high, made.seasonal_naive))
             del self.recent[:-RECENT]
 
-    def _tree(self) -> list[Series]:
-        """Return the whole and its parts, every amount in one: the categories, and what is in no series."""
-        parts = [series for name, series in self.series.items() if name.startswith(PART) or name == OTHER]
-        return [self.series[ALL], *parts] if parts and ALL in self.series else []
+    def _tree(self) -> dict[str, Series]:
+        """Return the whole and its parts, every amount in one: the categories, and what is in no series.
+
+        A series that has closed no day yet is no part: what is forecast is what was known at the last close.
+        """
+        named = {name: one for name, one in self.series.items() if name.startswith(PART) or name == OTHER}
+        parts = {name: one for name, one in named.items() if one.forecaster.days > 0}
+        return {ALL: self.series[ALL]} | parts
 
     @staticmethod
-    def _add_up(tracks: list[Track], day: int) -> None:
-        """Make the forecasts from `day` add up: points and bounds of a series move together."""
-        fresh = [(track, track.pending[-1]) for track in tracks if track.pending]
-        if len(fresh) < 3 or len(fresh) != len(tracks) or fresh[0][1].day != day + tracks[0].horizon:
-            return
-        (whole, top), *parts = fresh
-        points = [forecast.point for _, forecast in parts]
-        errors = [track.tally.variance for track, _ in parts]
-        wanted, shares = reconcile(top.point, points, whole.tally.variance, errors)
-        for (track, forecast), point in zip(fresh, [wanted, *shares], strict=True):
-            move = point - forecast.point
-            low = None if forecast.low is None else forecast.low + move
-            high = None if forecast.high is None else forecast.high + move
-            track.pending[-1] = msgspec.structs.replace(forecast, point=point, low=low, high=high)
+    def _add_up(tracks: Sequence[Track], day: int) -> None:
+        """Make the forecasts from `day` add up, and keep them."""
+        fresh = [track.pending[-1] for track in tracks if track.pending]
+        if len(fresh) == len(tracks) and fresh[0].day == day + tracks[0].horizon:
+            for track, forecast in zip(tracks, _added_up(tracks, fresh), strict=True):
+                track.pending[-1] = forecast
+
+    @cached_property
+    def _weeks(self) -> dict[str, list[Forecast]]:
+        """The next seven days of every series that is warm, each day made to add up as that of tomorrow is."""
+        if self.next_day is None:
+            return {}
+        days = range(self.next_day, self.next_day + WEEK)
+        warm = {name: one for name, one in self.series.items() if one.forecaster.days >= WARM_DAYS}
+        weeks = {name: [one.ahead(one.tracks[0], day, self.calendar) for day in days] for name, one in warm.items()}
+        tree = self._tree()
+        if set(tree) <= set(weeks):
+            tracks = [one.tracks[0] for one in tree.values()]
+            for place in range(WEEK):
+                together = _added_up(tracks, [weeks[name][place] for name in tree])
+                for name, forecast in zip(tree, together, strict=True):
+                    weeks[name][place] = forecast
+        return weeks
 
     def _take_over(self) -> None:
         """Keep the busiest candidate in place of the quietest series, if it is clearly busier."""
@@ -269,7 +286,7 @@ class SalesBook(Struct):
             return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, {}, None, None)
         last = self.next_day - 1
         horizons = {t.horizon: _shown(kept.made(t, last + t.horizon, self.calendar)) for t in kept.tracks}
-        week = [kept.ahead(kept.tracks[0], last + h, self.calendar) for h in range(1, WEEK + 1)]
+        week = self._weeks[series]
         point, naive = sum(f.point for f in week), sum(f.seasonal_naive for f in week)
         seen = kept.tracks[0].anomalies
         anomaly = seen[-1] if seen and seen[-1].day == last else None
@@ -296,6 +313,19 @@ class SalesBook(Struct):
             The series is not kept.
         """
         return {track.horizon: track.report() for track in self.series[series].tracks}
+
+
+def _added_up(tracks: Sequence[Track], forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """Return the forecasts of the whole and its parts, in this order, so that they add up.
+
+    Points and bounds of a series move together. One part alone is the whole: there is nothing to choose.
+    """
+    if len(forecasts) < 2:
+        return list(forecasts)
+    points = [forecast.point for forecast in forecasts]
+    errors = [track.tally.variance for track in tracks]
+    wanted, shares = reconcile(points[0], points[1:], errors[0], errors[1:])
+    return [forecast.moved_to(point) for forecast, point in zip(forecasts, [wanted, *shares], strict=True)]
 
 
 def _shown(forecast: Forecast) -> Ahead:

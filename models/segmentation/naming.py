@@ -64,7 +64,8 @@ def _one_time(segment: Mapping[str, float], usual: Mapping[str, float]) -> str:
 
 
 def _returning(segment: Mapping[str, float], usual: Mapping[str, float]) -> str:
-    noun = "big spender" if segment["spend"] > CLEARLY * usual["spend"] else ""
+    usually = max(usual["spend"], 1.0)  # below a unit nothing is told: refunds may take all that is bought
+    noun = "big spender" if segment["spend"] > CLEARLY * usually else ""
     if _is_lapsed(segment, usual):
         return f"lapsed {noun}".strip()
     if CLEARLY * segment["tenure_days"] < usual["tenure_days"]:

@@ -134,6 +134,30 @@ def test_forecasts_of_categories_add_up_to_the_whole_at_every_horizon():
         assert points.pop(ALL) == pytest.approx(sum(points.values()))
 
 
+def test_the_next_week_of_categories_adds_up_to_that_of_the_whole_after_every_day():
+    """And a series that comes up between two closes changes nothing of what is expected."""
+    found, seen = SalesBook(), 0
+    for day in range(100):
+        for seed, name in enumerate(("tea", "cups", "bags")):
+            amount = round(weekly(100, seed)[day] * 10_000)
+            found.add(f"category:{name}", START + day, amount)
+            found.add(ALL, START + day, amount)
+        if day == 60:
+            before = found.outlook(ALL)
+            found.add("category:mugs", START + day, 10_000)
+            found.add(ALL, START + day, 10_000)
+            assert found.outlook(ALL).week == before.week
+            assert found.outlook(ALL).horizons == before.horizons
+        found.close_until(START + day + 1)
+        weeks = {name: found.outlook(name).week for name in found.series}
+        if all(week is not None for week in weeks.values()):
+            assert weeks.pop(ALL) == pytest.approx(sum(weeks.values()))
+            seen += 1
+    assert seen > 60
+    restored = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=SalesBook)
+    assert [restored.outlook(name) for name in found.series] == [found.outlook(name) for name in found.series]
+
+
 def test_a_day_out_of_its_interval_is_an_anomaly_and_the_next_is_none():
     found = book()
     found.add(ALL, START + 120, 900_000 * 10_000)

@@ -254,6 +254,15 @@ def test_names_say_what_the_planted_groups_are():
     assert segments.best == int(ids[truth == 0][0])
 
 
+def test_nobody_is_a_big_spender_of_nothing():
+    """Refunds may take all that a group has bought, and all that is usual."""
+    usual = dict(zip(FEATURES, (math.log1p(30), math.log1p(3), 0.0, math.log1p(200), math.log1p(30)), strict=True))
+    names = name_segments([usual | {"spend": math.log1p(spend)} for spend in (0.0, 0.4, 90.0)], usual, "EUR")
+    assert names[0].startswith("occasional")
+    assert names[1].startswith("occasional")
+    assert names[2] == "big spender, monthly, 100 EUR"
+
+
 def test_the_currency_is_said():
     rows, _ = planted(EVERY, 1)
     assert all(name.endswith(" EUR") for name in compiled(fed(rows, currency="EUR")).names)

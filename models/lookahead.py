@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from models.customers.attributes import customer_pairs
@@ -35,30 +35,67 @@ class Came(Struct):
     spend_e4: int = 0
 
 
+class Followed:
+    """What customers did in the `days` after one moment, and for how many of these days there are sales.
+
+    Parameters
+    ----------
+    at
+        The moment, in epoch seconds.
+    days
+        Asked for.
+    policy
+        Its currency; and its `max_jump`, beyond which a later time is not believed.
+    """
+
+    def __init__(self, at: float, days: float, policy: Policy) -> None:
+        self.at, self.asked, self.policy = at, days, policy
+        self.came: dict[str, Came] = {}
+        self.last: float | None = None
+        self.whole = False
+
+    def count(self, event: Event) -> bool:
+        """Take in an event after the moment, in order of time; return whether a later one can matter."""
+        if not isinstance(event, Purchase | Refund):
+            return True
+        at = event.occurred_at.timestamp()
+        if at <= self.at:
+            return True
+        if at > self.at + self.asked * DAY:
+            self.whole = at - (self.at if self.last is None else self.last) <= self.policy.max_jump
+            return False
+        self.last = at
+        if event.customer_id is not None:
+            came, sign = self.came.setdefault(event.customer_id, Came()), 1 if isinstance(event, Purchase) else -1
+            came.orders += sign > 0
+            if event.currency == self.policy.currency:
+                came.spend_e4 += sign * amount_e4(event.lines)
+        return True
+
+    @property
+    def days(self) -> float:
+        """Days after the moment that can be judged: as asked, or to the end of the last sale's day (UTC).
+
+        Where sales end sooner, nobody could buy in what is left, and that says nothing about anybody.
+        """
+        if self.whole or self.last is None:
+            return self.asked if self.whole else 0.0
+        return min(self.asked, self.last // DAY + 1.0 - self.at / DAY)
+
+
 class LookAhead(Struct):
-    """All customers who have bought, as they stood and were scored at one moment.
+    """All customers who have bought, as they stood and were scored at one moment, and what came of it.
 
     `scores` are by task and entrant, arrays of shape (n,), for the coming `days`; the first of a task
-    is what serves.
+    is what serves. `asked` are the days that were to be judged, where sales go on for so long.
     """
 
     at: float
     days: float
-    currency: str
+    asked: float
     scores: dict[str, dict[str, Array]]
     baselines: dict[str, frozenset[str]]
-    came: dict[str, Came] = field(default_factory=dict)
-
-    def count(self, event: Event) -> None:
-        """Take in an event after the moment; what lies beyond the horizon, or is of others, counts nothing."""
-        if not isinstance(event, Purchase | Refund) or event.customer_id not in self.came:
-            return
-        if not self.at < event.occurred_at.timestamp() <= self.at + self.days * DAY:
-            return
-        came, sign = self.came[event.customer_id], 1 if isinstance(event, Purchase) else -1
-        came.orders += sign > 0
-        if event.currency == self.currency:
-            came.spend_e4 += sign * amount_e4(event.lines)
+    came: dict[str, Came]
 
     def report(self) -> dict[str, Any]:
         """Return `churn`, `value` and `purchases`, each as a task of the report."""
@@ -73,6 +110,7 @@ class LookAhead(Struct):
         trivial, champion = self.baselines[task], next(iter(figures))
         return {
             "examples": len(came),
+            "window_days": self.days,
             "positives": int((came > 0).sum()),
             "champion": champion,
             "models": {name: one for name, one in figures.items() if name not in trivial or name == champion},
@@ -81,20 +119,23 @@ class LookAhead(Struct):
 
 
 def look_ahead(
-    customers: Mapping[str, CustomerState], at: float, days: float, learning: Learning, policy: Policy
+    customers: Mapping[str, CustomerState], followed: Followed, learning: Learning, policy: Policy
 ) -> LookAhead:
-    """Score everybody who has bought with what was learned by `at`, in epoch seconds, for the coming `days`.
+    """Score everybody who had bought, with what was learned by the moment, for the days that can be judged.
+
+    `customers` are their states at the moment, by id.
 
     What was learned from examples looks `window_days` ahead. Another horizon stretches it, each
     customer's score by how far the buy-till-you-die model's own goes with it.
     """
     known = {name: state for name, state in customers.items() if state.first_purchase is not None}
-    x = scaled([natural(state, at, policy.currency) for state in known.values()]).astype(np.float64)
+    x = scaled([natural(state, followed.at, policy.currency) for state in known.values()]).astype(np.float64)
     pairs = [{pair.key: pair.value for pair in customer_pairs(state.attributes)} for state in known.values()]
-    stretch = _Stretch(learning, x, days, policy.window_days)
+    stretch = _Stretch(learning, x, followed.days, policy.window_days)
     scores = {task: _asked(learning, task, x, pairs, stretch) for task in TASKS}
     trivial = {task: frozenset(scores[task]) & TRIVIAL for task in TASKS}
-    return LookAhead(at, days, policy.currency, scores, trivial, {name: Came() for name in known})
+    came = {name: followed.came.get(name, Came()) for name in known}
+    return LookAhead(followed.at, followed.days, followed.asked, scores, trivial, came)
 
 
 class _Stretch:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from models.customers.attributes import of_customer, offer_pairs
 from models.learning import Learning
-from models.lookahead import LookAhead, look_ahead
+from models.lookahead import Followed, LookAhead, look_ahead
 from models.partition import partition_of
 from models.policy import DAY
 from models.shard import Shop
@@ -19,10 +19,11 @@ from schemas.codec import encode, key_of, topic_of
 from schemas.commit import Arrived, Opened
 from schemas.events import Contact, Customer, Event
 from schemas.state import decode_remembered
+from streams.errors import Misconfigured
 from streams.ledger import Entry
 from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
-from streams.reporting.report import put_together
+from streams.reporting.report import put_together, utc
 from streams.shard import Shard
 
 ROUND: Final = 500
@@ -163,7 +164,13 @@ async def _advance(test: Backtest, at: float) -> None:
 def backtest_at(events: Iterable[Event], shop: Shop, at: float, days: float) -> tuple[Backtest, LookAhead]:
     """Run events up to `at`, score everybody then, and judge by the events of the `days` that follow.
 
-    Nothing is learned after `at`, in epoch seconds. Events are in event-time order.
+    Nothing is learned after `at`, in epoch seconds. Events are in event-time order. Where their sales end before the
+    `days` do, those that are there are judged.
+
+    Raises
+    ------
+    Misconfigured
+        Nobody has bought by then, or nobody buys after it: there is nothing to judge.
     """
     events = iter(events)
     later: list[Event] = []
@@ -177,17 +184,21 @@ def backtest_at(events: Iterable[Event], shop: Shop, at: float, days: float) -> 
 
     test = Backtest(shop, ends=at)
     asyncio.run(test.run(until()))
+    followed = Followed(at, days, shop.policy)
+    for event in chain(later, events):
+        if not followed.count(event):
+            break
+    if not followed.days:  # said first: timers up to a moment in the far future would take for ever
+        raise Misconfigured(f"no sale follows {utc(at)}: there is nothing to judge by")
     asyncio.run(_advance(test, at))
     customers = {
         customer: decode_remembered(body).state
         for shard in test.ledger.shards.values()
         for customer, body in shard.states.items()
     }
-    ahead = look_ahead(customers, at, days, test.learning, shop.policy)
-    for event in chain(later, events):
-        if event.occurred_at.timestamp() > at + days * DAY:
-            break
-        ahead.count(event)
+    ahead = look_ahead(customers, followed, test.learning, shop.policy)
+    if not ahead.came:
+        raise Misconfigured(f"nobody has bought by {utc(at)}: there is nobody to score")
     return test, ahead
 
 

@@ -51,7 +51,7 @@ class Leagues(Mapping[str, League]):
     """
 
     def __init__(self, policy: Policy, judge_from: float, name: str) -> None:
-        self.judge_from, self.name = judge_from, name
+        self.judge_from, self.name, self.window_days = judge_from, name, policy.window_days
         lifetimes = {target: _lifetimes(policy, target) for target in _TARGETS}
         self._leagues: dict[str, League] = {
             "response": LabelLeague("response", PRIORS["response"]),

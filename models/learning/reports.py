@@ -36,6 +36,8 @@ def _task(leagues: Leagues, league: League, segments: Segments | None, labels: M
     report = league.report()
     report["changes"] = _changes(leagues, league, report.get("changes", []))
     report["rolled_back_to"] = care.held.get(task)
+    if task != "response":  # its windows are the offers' own
+        report["window_days"] = leagues.window_days
     own = leagues.compiled(task) if task in leagues.latest else None
     if task in leagues.latest:
         model = care.serving(task) or own

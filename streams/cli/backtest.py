@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from schemas.events import Event, Purchase, Refund
 from streams.cli.app import app, existing, out, show_refused
+from streams.cli.bar import bar
 from streams.errors import Misconfigured
 from streams.reporting.report import with_ahead
 from streams.settings import Settings, load_settings
@@ -33,25 +35,43 @@ def backtest(
     """
     from streams.backtest import backtest as run
     from streams.backtest import backtest_at
-    from streams.replay.files import events, in_time_order
+    from streams.replay.files import EVERY, events, in_time_order
     from streams.reporting.summary import show
     from streams.worker import make_shop
 
     refused: list[str] = []
     moment = None if at is None else _moment(at)
-    if horizon is not None and (moment is None or horizon <= 0):
+    if horizon is not None and (moment is None or not 0.0 < horizon < inf):
         raise Misconfigured("--horizon is a number of days above 0, and goes with --at")
 
     def refuse(path: Path, number: int, poison: Exception) -> None:
         refused.append(f"{path}:{number}: {poison}")
 
-    settings, ordered = _in_its_currency(load_settings(), in_time_order(events(existing(paths), refuse)))
-    shop = make_shop(settings)
-    if moment is None:
-        found = run(ordered, shop).report()
-    else:
-        test, ahead = backtest_at(ordered, shop, moment, horizon or settings.window_days)
-        found = with_ahead(test.report(), ahead)
+    read = 0
+
+    def reading(found: Iterator[Event]) -> Iterator[Event]:
+        nonlocal read
+        for read, event in enumerate(found, 1):
+            if read % EVERY == 0:
+                tell(0, None, f"{read:,} events read")
+            yield event
+
+    def handling(found: Iterator[Event]) -> Iterator[Event]:
+        for done, event in enumerate(found):
+            if done % EVERY == 0:
+                tell(done, read, f"{done:,} events")
+            yield event
+
+    with bar() as tell:
+        ordered = in_time_order(reading(events(existing(paths), refuse)))
+        settings, ordered = _in_its_currency(load_settings(), ordered)
+        shop = make_shop(settings)
+        if moment is None:
+            found = run(handling(ordered), shop).report()
+        else:
+            test, ahead = backtest_at(handling(ordered), shop, moment, horizon or settings.window_days)
+            found = with_ahead(test.report(), ahead)
+        tell(read, read, f"{read:,} events")
     found["events"]["read"] += len(refused)
     found["events"]["dead_letter"] += len(refused)
     if report is not None:
@@ -68,10 +88,10 @@ def _moment(text: str) -> float:
     """Epoch seconds of a time with an offset, or of the end of a date in UTC. Raises `Misconfigured`."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) == len("2011-09-30"):
+            at = at.replace(tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError):  # the latter: the last date that there is has no end
         raise Misconfigured(f"--at is a date or an RFC 3339 time, not {text!r}") from None
-    if len(text) == len("2011-09-30"):
-        at = at.replace(tzinfo=UTC) + timedelta(days=1)
     if at.tzinfo is None:
         raise Misconfigured(f"--at: {text} has no offset")
     return at.timestamp()

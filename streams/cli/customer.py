@@ -24,4 +24,4 @@ def customer(customer_id: str, json: Annotated[bool, typer.Option("--json", help
     if json:
         print(msgspec.json.encode({"customer_id": customer_id, **found}).decode())  # noqa: T201
     else:
-        show_customer(out, customer_id, found, settings.currency)
+        show_customer(out, customer_id, found, settings.currency, settings.window_days)

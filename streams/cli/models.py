@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from streams.cli.app import app, end, err, out
+from streams.cli.bar import bar
 from streams.errors import Misconfigured
 from streams.operator import Standing
 from streams.settings import Settings, load_settings
@@ -269,8 +270,6 @@ def retrain(
     Then `models compare TASK --retrained NAME`, and `models promote --retrained NAME`. Requests of operators are not
     done again. Ends with 2 where the beginning of `examples` is gone.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
     from streams.operator import drop as forget
     from streams.retrain import retrain as train
 
@@ -280,10 +279,8 @@ def retrain(
             if not forget(client, settings, name):
                 end(1, f"no learner {name} was trained anew")
             return out.print(f"{name} is forgotten")
-        columns = (TextColumn("{task.completed:,} records"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=err) as bar:
-            task = bar.add_task("", total=None)
-            told = train(client, settings, name, lambda at, end: bar.update(task, completed=at, total=end), dry_run)
+        with bar() as tell:
+            told = train(client, settings, name, lambda at, end: tell(at, end, f"{at:,} records"), dry_run)
     if json:
         _say(told | {"report": None})
     else:

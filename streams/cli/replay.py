@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from schemas.events import Event
 from streams.cli.app import app, err, existing, out, show_refused
+from streams.cli.bar import bar
 from streams.errors import Misconfigured
 from streams.settings import load_settings
 
@@ -144,19 +145,14 @@ def _deliver(events: Iterator[Event], to: Path | None, reached: Reached, report:
 
 
 def _deliver_alone(events: Iterator[Event], to: Path | None, reached: Reached) -> int:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
     deliver = _to_kafka() if to is None else _to_file(to)
-    text = TextColumn("{task.fields[events]:,} events")
-    with Progress(text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=err) as bar:
-        task = bar.add_task("", total=None, events=0)
+    with bar() as tell:
         done = 0
 
         def progress(more: int) -> None:
             nonlocal done
             done += more
-            completed, total = reached(done)
-            bar.update(task, completed=completed, total=total, events=done)
+            tell(*reached(done), f"{done:,} events")
 
         return deliver(events, progress)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from models.policy import DAY
 from schemas.commit import Place, pending_examples
 
 if TYPE_CHECKING:  # it brings River, and commands that only print a report need none
@@ -66,16 +67,44 @@ def with_ahead(report: dict[str, Any], ahead: "LookAhead") -> dict[str, Any]:
     `ahead` has the moment, and under `until_then` what was in the place of these tasks: figures up to it.
     """
     judged = ahead.report()
-    moment = datetime.fromtimestamp(ahead.at, UTC).isoformat().replace("+00:00", "Z")
     return report | {
         "tasks": report["tasks"] | judged,
         "ahead": {
-            "at": moment,
+            "at": utc(ahead.at),
             "horizon_days": ahead.days,
+            "asked_days": ahead.asked,
+            "warning": _cut_short(ahead) if ahead.days < ahead.asked else None,
             "customers": len(ahead.came),
             "until_then": {task: report["tasks"][task] for task in judged},
         },
     }
+
+
+def _cut_short(ahead: "LookAhead") -> str:
+    end = utc(ahead.at + ahead.days * DAY)
+    return (
+        f"Sales end before {end}: of the {in_days(ahead.asked)} asked for, only {in_days(ahead.days)} can be judged. "
+        "All scores and outcomes are for these."
+    )
+
+
+def utc(at: float) -> str:
+    """Epoch seconds as an RFC 3339 time.
+
+    >>> utc(0.0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def in_days(days: float) -> str:
+    """Say how many days.
+
+    >>> in_days(90.0), in_days(1.0), in_days(0.584), in_days(13.54)
+    ('90 days', '1 day', '0.58 days', '13.5 days')
+    """
+    said = f"{days:.2g}" if days < 1.0 else f"{round(days, 1):.12g}"
+    return f"{said} day" if said == "1" else f"{said} days"
 
 
 def _with_pending(tasks: Mapping[str, Any], pending: Mapping[str, int]) -> dict[str, Any]:

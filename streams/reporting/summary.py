@@ -6,25 +6,38 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from models.shard.score import from_scale
+from streams.reporting.report import in_days
 from streams.reporting.summary_market import amount, brands, markets, number
 
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
-MEANING = {
-    "churn": "no purchase in 90 days",
+_MEANING = {
+    "churn": "no purchase in {}",
     "response": "answers a contact",
-    "value": "spend in 90 days",
-    "purchases": "orders in 90 days",
+    "value": "spend in {}",
+    "purchases": "orders in {}",
     "brand_choice": "the same brand as last",
     "sentiment": "negative feedback",
     "demand": "six days above the mean of thirty",
 }
 
 
+def meaning(task: str, days: float | None) -> str:
+    """Say what a task predicts; `days` is its window, where that is known.
+
+    >>> meaning("value", 30.0), meaning("churn", None), meaning("else", 30.0)
+    ('spend in 30 days', 'no purchase in its window', '')
+    """
+    return _MEANING.get(task, "").format("its window" if days is None else in_days(days))
+
+
 def show(console: Console, report: dict[str, Any]) -> None:
     """Print a report."""
     events, throughput = report["events"], report["throughput"]
+    if (report.get("ahead") or {}).get("warning"):
+        console.print(Text(report["ahead"]["warning"], "yellow"))
     console.rule("Events")
     console.print(
         f"{events['read']:,} events, {events['late']} late, {events['duplicate']} duplicates, "
@@ -75,18 +88,18 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
     table = Table("task", "examples", "figure", "champion", "best trivial baseline", "beats it")
     table.title, table.title_justify = "Quality: the score at the decision, judged when the outcome came", "left"
     for task, figures in tasks.items():
-        metric = _HEADLINE.get(task, "auc")
+        metric, named = _HEADLINE.get(task, "auc"), f"{task} ({meaning(task, figures.get('window_days'))})"
         champion = figures["models"].get(figures["champion"], {}).get(metric)
         others = {name: found.get(metric) for name, found in figures["baselines"].items()}
         known = {name: value for name, value in others.items() if value is not None}
         if metric == "auc" and known:
             known["chance"] = 0.5  # to be less wrong than a baseline that is worse than a coin is nothing
         if champion is None or not known:
-            table.add_row(f"{task} ({MEANING.get(task, '')})", str(figures["examples"]), metric, "none yet", "", "")
+            table.add_row(named, str(figures["examples"]), metric, "none yet", "", "")
             continue
         best = max(known, key=known.__getitem__)
         table.add_row(
-            f"{task} ({MEANING.get(task, '')})",
+            named,
             f"{figures['examples']:,}",
             metric,
             f"{champion:.3f} {figures['champion']}",
@@ -105,10 +118,12 @@ def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:
     console.print(table if table.rows else "Campaigns: nothing was decided.")
 
 
-def show_customer(console: Console, customer_id: str, fields: dict[str, str], currency: str) -> None:
-    """Print one customer: facts, scores, and why in words."""
+def show_customer(
+    console: Console, customer_id: str, fields: dict[str, str], currency: str, window_days: float
+) -> None:
+    """Print one customer: facts, scores for the coming `window_days`, and why in words."""
     facts = Table("", "", title=f"Customer {customer_id}", title_justify="left", show_header=False)
-    for words, told in _facts(fields):
+    for words, told in _facts(fields, window_days):
         facts.add_row(words, told)
     console.print(facts)
     scores = Table("score", "value", "usual", "because", "model")
@@ -121,11 +136,11 @@ def show_customer(console: Console, customer_id: str, fields: dict[str, str], cu
             reasons = why.get(task, [0.0, [], 0.0])
             usual = _score(task, from_scale(task, reasons[0]), currency) if reasons[1] else ""
             shown = [_score(task, float(fields[task]), currency), usual, in_words(reasons)]
-            scores.add_row(f"{task} ({MEANING[task]})", *shown, models.get(task, ""))
+            scores.add_row(f"{task} ({meaning(task, window_days)})", *shown, models.get(task, ""))
     console.print(scores)
 
 
-def _facts(fields: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _facts(fields: dict[str, str], window_days: float) -> Iterator[tuple[str, str]]:
     for name in ("orders", "refunds"):
         if name in fields:
             yield name, fields[name]
@@ -144,7 +159,7 @@ def _facts(fields: dict[str, str]) -> Iterator[tuple[str, str]]:
         after = (
             f", the next by {fields['next_purchase_at']} or, as likely, later" if fields.get("next_purchase_at") else ""
         )
-        yield "expected", f"{float(fields['purchases']):.1f} purchases in 90 days{after}"
+        yield "expected", f"{float(fields['purchases']):.1f} purchases in {in_days(window_days)}{after}"
     if "brand" in fields:
         yield "brand", f"{fields['brand']}, again {float(fields['loyalty']):.0%}: bought it {fields['loyalty_rule']}"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from models.learning import Learning
-from models.lookahead import look_ahead, of_amounts, of_labels
+from models.lookahead import Followed, look_ahead, of_amounts, of_labels
 from models.policy import DAY, Policy
 from schemas.state import CustomerState
 
@@ -47,9 +47,11 @@ def test_who_sees_a_share_of_customers_is_left_out():
     bought = [
         CustomerState(seen_at=0.0, orders=n, first_purchase=n * DAY, last_purchase=99.0 * DAY) for n in range(1, 25)
     ]
+    followed = Followed(100.0 * DAY, 90.0, Policy())
+    followed.whole = True
     for start in range(len(bought)):
         some = {f"c{n}": state for n, state in enumerate(bought[start:] + bought[:start])}
-        found = look_ahead(some, 100.0 * DAY, 90.0, Learning(Policy()), Policy()).scores["churn"]
+        found = look_ahead(some, followed, Learning(Policy()), Policy()).scores["churn"]
         assert "logistic" in found
         assert not {"fourier", "net"} & set(found)
         assert all(len(scores) == len(bought) for scores in found.values())

@@ -2,6 +2,7 @@
 
 import gzip
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import msgspec
 import numpy as np
@@ -13,7 +14,9 @@ from schemas.codec import encode
 from schemas.events import Customer, Line, Purchase, Refund
 from streams.backtest import backtest_at
 from streams.cli import app
+from streams.errors import Misconfigured
 from streams.replay import cdnow
+from streams.reporting.plain import Plain
 from streams.settings import load_settings
 from streams.worker import make_shop
 
@@ -68,9 +71,11 @@ def test_everybody_who_had_bought_is_scored_and_what_came_is_counted(events, ahe
 def test_what_comes_after_changes_no_score(events, ahead):
     _, found = ahead
     other = [event for event in events if event.occurred_at <= AT]
+    stranger = msgspec.structs.replace(events[0], event_id="s", customer_id="s", occurred_at=AT + timedelta(days=90))
     refund = Refund(event_id="r", customer_id="c0", occurred_at=AT + timedelta(seconds=1), currency="EUR",
                     channel="web", lines=(Line(product_id="p", quantity=9, unit_price=900.0),))  # fmt: skip
-    _, again = run([*other, refund])
+    _, again = run([*other, refund, stranger])
+    assert again.days == 90.0
     for task, models in found.scores.items():
         for name, scores in models.items():
             assert (again.scores[task][name] == scores).all(), (task, name)
@@ -115,11 +120,89 @@ def test_the_command_judges_and_takes_the_files_currency(tmp_path, events):
     assert "until_then" in found["ahead"]
 
 
-@pytest.mark.parametrize("wrong", [["--horizon", "60"], ["--at", "soon"], ["--at", "2025-07-20T10:00:00"]])
-def test_what_cannot_be_meant_is_refused(tmp_path, wrong):
+def last_day_of(events):
+    return datetime.combine(events[-1].occurred_at.date(), datetime.min.time(), UTC)
+
+
+def test_a_horizon_beyond_the_sales_is_judged_by_the_days_that_are_there(events):
+    _, found = run(events, 1_000.0)
+    end = last_day_of(events) + timedelta(days=1)
+    assert (found.days, found.asked) == ((end - AT) / timedelta(days=1), 1_000.0)
+    _, short = run(events, found.days)
+    assert short.days == short.asked == found.days  # a last day is whole, if nothing comes in its last hours
+    assert short.report() == found.report()
+    purchases = found.report()["purchases"]
+    assert purchases["window_days"] == found.days
+    assert purchases["models"]["pareto_nbd"]["total_ratio"] < 1.6
+
+
+def test_other_events_and_a_clock_that_is_wrong_do_not_make_sales_go_on(events):
+    after = last_day_of(events) + timedelta(days=30)
+    profile = Customer(event_id="a", customer_id="c0", occurred_at=after, attributes={"country": "DE"})
+    wrong = msgspec.structs.replace(events[0], event_id="w", occurred_at=after + timedelta(days=3_000))
+    _, found = run([*events, profile, wrong], 1_000.0)
+    assert found.days == run(events, 1_000.0)[1].days
+    next_year = msgspec.structs.replace(events[0], event_id="w", occurred_at=AT + timedelta(days=300))
+    assert run([*events, next_year], 200.0)[1].days == 200.0
+
+
+def test_every_report_says_which_days_are_judged(tmp_path, events):
+    file, report, html = (tmp_path / name for name in ("events.jsonl", "report.json", "page.html"))
+    file.write_bytes(b"\n".join(map(encode, events)))
+    at = last_day_of(events) - timedelta(days=15)
+    cut = ["backtest", str(file), "--at", str(at.date()), "--horizon", "365"]
+    ended = CliRunner().invoke(app, [*cut, "--report", str(report), "--html", str(html)])
+    assert ended.exit_code == 0, ended.output
+    found = msgspec.json.decode(report.read_bytes())["ahead"]
+    assert (found["horizon_days"], found["asked_days"]) == (15.0, 365.0)
+    for told in (found["warning"], ended.stdout, html.read_text()):
+        assert "of the 365 days asked for, only 15 days can be judged" in " ".join(told.split())
+    for told in (ended.stdout, html.read_text()):
+        assert "no purchase in 15 days" in told
+        assert "spend in 15 days" in told
+        assert "90 days" not in told
+    assert ended.stderr == ""  # no progress bar where nobody looks
+
+
+def test_tables_and_page_have_the_window_that_was_set(tmp_path, events, monkeypatch):
+    file, html = tmp_path / "events.jsonl", tmp_path / "page.html"
+    file.write_bytes(b"\n".join(map(encode, events[:600])))
+    monkeypatch.setenv("STREAMSCORE_WINDOW_DAYS", "30")
+    ended = CliRunner().invoke(app, ["backtest", str(file), "--html", str(html)])
+    for told in (ended.stdout, html.read_text()):
+        assert "no purchase in 30 days" in told
+        assert "spend in 30 days" in told
+        assert "90 days" not in told
+
+
+def test_a_terminal_is_shown_how_far_it_is(tmp_path, events, monkeypatch):
+    file, screen = tmp_path / "events.jsonl", StringIO()
+    file.write_bytes(b"\n".join(map(encode, events[:1_200])))
+    monkeypatch.setattr("streams.cli.bar.err", Plain(file=screen, force_terminal=True, width=100))
+    assert CliRunner().invoke(app, ["backtest", str(file)]).exit_code == 0
+    assert "1,200 events" in screen.getvalue()
+    assert "100%" in screen.getvalue()
+
+
+WRONG = {
+    "only --horizon": ["--horizon", "60"],
+    "no time": ["--at", "soon"],
+    "no offset": ["--at", "2025-07-20T10:00:00"],
+    "before the first sale": ["--at", "2023-01-01"],
+    "after the last sale": ["--at", "2030-01-01"],
+    "the last day there is": ["--at", "9999-12-31"],
+    "nearly the last": ["--at", "9999-12-30"],
+    **{f"horizon {days}": ["--at", "2025-07-20", "--horizon", days] for days in ("nan", "inf", "0", "-3")},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+@pytest.mark.timeout(60)
+def test_what_cannot_be_meant_is_refused(tmp_path, events, wrong):
     file = tmp_path / "events.jsonl"
-    file.write_bytes(b"")
-    assert CliRunner().invoke(app, ["backtest", str(file), *wrong]).exception is not None
+    file.write_bytes(b"\n".join(map(encode, events)))
+    with pytest.raises(Misconfigured):  # of which the command makes a sentence, and exit code 2
+        CliRunner().invoke(app, ["backtest", str(file), *wrong], catch_exceptions=False)
 
 
 ROWS = """ customer_id  date number_of_cds  dollar_value

@@ -26,9 +26,9 @@ FIELDS = {
 }
 
 
-def shown(fields, customer="12347"):
+def shown(fields, customer="12347", days=90.0):
     console = Plain(width=200, record=True, file=StringIO())
-    show_customer(console, customer, fields, "GBP")
+    show_customer(console, customer, fields, "GBP", days)
     return " ".join(console.export_text().split())
 
 
@@ -45,6 +45,13 @@ def test_a_score_stands_beside_the_usual_one_and_its_reasons():
     assert "13.4% │ 50.0% │ lowered by orders (-1.09), lowered by colour=[red] (-0.26)" in text
     assert "842.51 GBP │ 147.41 GBP │ raised by orders (+1.39), raised by spend (+0.66)" in text
     assert "5.0% │ │ no model yet: the usual rate" in text
+
+
+def test_the_window_is_the_one_that_was_set():
+    text = shown(FIELDS, days=30.0)
+    assert "1.8 purchases in 30 days" in text
+    assert "churn (no purchase in 30 days)" in text
+    assert "90" not in text
 
 
 def test_what_is_not_known_is_left_out():

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streams.reporting.page import charts
 from streams.reporting.page.figures import brief, rows_of, task_of
+from streams.reporting.report import in_days
 
 SERIES: Final = 12
 """Sales series shown, the largest first."""
@@ -23,7 +24,7 @@ def page(report: Mapping[str, Any], title: str) -> str:
         What was read, in words.
     """
     env = Environment(loader=PackageLoader("streams.reporting.page", ""), autoescape=True, undefined=StrictUndefined)
-    env.filters["brief"] = brief
+    env.filters["brief"], env.filters["in_days"] = brief, in_days
     env.trim_blocks = env.lstrip_blocks = True
     return env.get_template("report.html").render(
         title=title,

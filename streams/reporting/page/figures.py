@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from streams.reporting.page import charts
-from streams.reporting.summary import MEANING
+from streams.reporting.summary import meaning
 
 METRICS: Final = {
     "auc": ("AUC", True), "auc_within": ("AUC within months", True), "pr_auc": ("PR AUC", True),
@@ -73,7 +73,7 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
     months = {name: {month: value for month, value in some.items() if value is not None}
               for name, some in figures.get("by_month", {}).items()}  # fmt: skip
     return {
-        "name": task, "meaning": MEANING.get(task, ""), "examples": figures["examples"],
+        "name": task, "meaning": meaning(task, figures.get("window_days")), "examples": figures["examples"],
         "positives": figures.get("positives"), "champion": champion, "verdict": verdict(figures),
         "metrics": [METRICS[metric][0] for metric in metrics], "rows": rows,
         "binary": "log_loss" in metrics, "others": others.get("others", "") if isinstance(others, dict) else "",

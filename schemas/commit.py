@@ -89,6 +89,7 @@ class Counts(Struct):
     `label_delays` are seconds of event time, by task, from a decision to the moment its example is learned from.
     `pending` is by how many examples, by task, more are waited for than before. `behind` are events, by task, that
     came later than the task waits: the outcome or the day that they belong to may have closed without them.
+    `unopened` are contacts, by reason, that no example of `response` is made of.
     """
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class Counts(Struct):
     label_delays: dict[str, list[float]] = field(default_factory=dict)
     pending: dict[str, int] = field(default_factory=dict)
     behind: dict[str, int] = field(default_factory=dict)
+    unopened: dict[str, int] = field(default_factory=dict)
 
     def add_to(self, totals: dict[str, int]) -> None:
         """Add this chunk to what was counted before."""
@@ -114,6 +116,10 @@ class Counts(Struct):
     def wait_for(self, task: str, more: int) -> None:
         """Count examples of a task that are opened, or, below zero, no longer waited for."""
         self.pending[task] = self.pending.get(task, 0) + more
+
+    def not_opened(self, reason: str) -> None:
+        """Count a contact that no example of `response` is made of: `overtaken`, `window_open` or `too_many`."""
+        self.unopened[reason] = self.unopened.get(reason, 0) + 1
 
     def event(self, topic: str, outcome: str) -> None:
         """Count one record: `scored`, `late`, `duplicate`, `anonymous`, `forgotten` or `dead_letter`."""

@@ -128,6 +128,7 @@ class CustomerState(Struct, array_like=True):
     months: Months | None = None
     told_at: dict[str, float] = field(default_factory=dict)
     agreed_at: dict[str, float] = field(default_factory=dict)
+    last_refund: float | None = None
 
 
 class Standing(Struct, array_like=True):

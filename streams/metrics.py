@@ -65,6 +65,9 @@ class Metrics:
         self.behind = Counter(
             "streamscore_late_total", "Events that came later than the task waits", ["task"], registry=registry
         )
+        self.unopened = Counter(
+            "streamscore_contacts_not_learned_total", "Contacts that make no example", ["reason"], registry=registry
+        )
         self._outbox: Gauge | None = None
         self.dead = Counter("streamscore_dead_letters_total", "Records refused", ["reason"], registry=registry)
         self.triggers = Counter("streamscore_triggers_total", "Decisions to contact", ["campaign"], registry=registry)
@@ -204,6 +207,8 @@ class Metrics:
             self.events.labels(topic, outcome).inc(n)
         for task, n in counts.behind.items():
             self.behind.labels(task).inc(n)
+        for reason, n in counts.unopened.items():
+            self.unopened.labels(reason).inc(n)
         for reason, n in counts.dead.items():
             self.dead.labels(reason).inc(n)
         for campaign, n in counts.triggers.items():

@@ -113,6 +113,7 @@ def _sale(state: CustomerState, receipt: Receipt, at: float, policy: Policy) -> 
                 _count(state.categories, category)
     else:
         state.refunds += 1
+        state.last_refund = at if state.last_refund is None else max(state.last_refund, at)
     _add_day(state, int(at // DAY), int(sign > 0), in_main)
     relation = state.relation
     if relation is not None and relation.opened_at < at <= relation.opened_at + policy.window_days * DAY:
@@ -228,6 +229,12 @@ def _engagement(state: CustomerState, event: Engagement, at: float) -> None:
             _opt_out(state, event.channel, at)
         case _:
             pass
+
+
+def newest(state: CustomerState) -> int:
+    """Return the second, since 1970, of the newest event that the features know of."""
+    told = (state.seen_at, state.last_purchase or 0.0, state.last_refund or 0.0, *state.told_at.values())
+    return max(int(max(told)), *(offer.last_at for offer in state.offers.values()), 0)
 
 
 def silence_at(state: CustomerState) -> float | None:

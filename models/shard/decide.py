@@ -20,8 +20,8 @@ from schemas.decisions import Trigger, encode_trigger
 from schemas.events import Contact, Converted, Forgotten, Sent
 from schemas.state import Pending, Remembered
 
-MAX_PENDING: Final = 4
-"""Pending examples of `response` a customer, one a campaign; further offers open none."""
+MAX_PENDING: Final = 8
+"""Pending examples of `response` a customer."""
 BY_WINDOW: Final = ("churn", "value")
 """Tasks whose example is a customer's coming window."""
 _COLUMN: Final = {name: column for column, name in enumerate(NATURAL)}
@@ -147,19 +147,28 @@ class Decider:
     def _engagement(self, step: Step, remembered: Remembered) -> None:
         event, pending = step.event, remembered.standing.pending
         if isinstance(event, Converted):
-            for one in pending:
-                within = one.opened_at < step.at <= one.closes_at - self.shop.policy.waits("response")
-                one.converted = one.converted or (within and one.campaign_id == event.campaign_id)
+            answered = [one for one in pending if self._may_answer(event, step.at, one)]
+            if answered:  # two where a window ends with the contact that begins the next
+                max(answered, key=lambda one: one.opened_at).converted = True
         elif isinstance(event, Contact):
-            ours = [one for one in pending if one.decision_id and one.decision_id == event.decision_id]
-            for one in ours:
+            awaited = [one for one in pending if not one.confirmed and one.decision_id == event.decision_id]
+            for one in awaited:
                 one.confirmed = True
                 one.closes_at = step.at + self._window(event) + self.shop.policy.waits("response")
-            if not ours and step.row is not None and self.scores is not None:
+            if not awaited and step.row is not None and self.scores is not None:
                 opened = self._open(event.campaign_id, event.decision_id, step, isinstance(event, Sent))
                 opened.closes_at = step.at + self._window(event) + self.shop.policy.waits("response")
                 opened.confirmed, opened.propensity = True, event.propensity
-                self._keep(remembered, opened)
+                self._keep(remembered, opened, step)
+
+    def _may_answer(self, event: Converted, at: float, one: Pending) -> bool:
+        """Whether a conversion is the answer to a contact: in its window, and of its decision where both name one."""
+        of_another = event.decision_id and one.decision_id and event.decision_id != one.decision_id
+        within = int(one.opened_at) <= at <= self._ends(one)
+        return one.campaign_id == event.campaign_id and within and not of_another
+
+    def _ends(self, one: Pending) -> float:
+        return one.closes_at - self.shop.policy.waits("response")
 
     def _window(self, event: Contact) -> float:
         return event.window_seconds or self.shop.policy.response_days * DAY
@@ -171,11 +180,19 @@ class Decider:
         opened.attributes = self.scores.packed_pairs(step.row, self.offers.get(step.row, ()))
         return opened
 
-    def _keep(self, remembered: Remembered, opened: Pending) -> None:
-        pending = remembered.standing.pending
-        if len(pending) < MAX_PENDING and all(one.campaign_id != opened.campaign_id for one in pending):
+    def _keep(self, remembered: Remembered, opened: Pending, step: Step) -> None:
+        """Open an example, or count why not."""
+        pending, counts = remembered.standing.pending, self.commit.counts
+        offer = opened.campaign_id
+        if step.overtaken:
+            counts.not_opened("overtaken")
+        elif any(one.campaign_id == offer and opened.opened_at < self._ends(one) for one in pending):
+            counts.not_opened("window_open")
+        elif len(pending) >= MAX_PENDING:
+            counts.not_opened("too_many")
+        else:
             pending.append(opened)
-            self.commit.counts.wait_for("response", 1)
+            counts.wait_for("response", 1)
             self.commit.opened.append(Opened("response", opened.opened_at, opened.features, opened.attributes))
 
     def _decide(self, step: Step, remembered: Remembered) -> None:
@@ -215,7 +232,7 @@ class Decider:
         policy = self.shop.policy
         wait = policy.response_days * DAY if trigger.withheld else trigger.expires_at.timestamp() - step.at
         opened.closes_at = step.at + wait + policy.waits("response")
-        self._keep(remembered, opened)
+        self._keep(remembered, opened, step)
 
     def _left(self, campaign: str) -> int:
         used, _ = self.commit.budgets.get(campaign, (0, 0))

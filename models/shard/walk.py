@@ -16,6 +16,7 @@ from models.customers.advance import (
     id_hash,
     is_repeat,
     local_day,
+    newest,
     next_draw,
     silence_at,
     with_id,
@@ -47,7 +48,10 @@ _SEGMENT_COLUMNS: Final = tuple(map(NATURAL.index, SEGMENT_FEATURES))
 
 
 class Step(Struct):
-    """One event or timer of one customer, in order; `row` is its place among the features, None for late ones."""
+    """One event or timer of one customer, in order; `row` is its place among the features, None for late ones.
+
+    `overtaken`: something that happened later, to the second, had come before, so that the features know of it.
+    """
 
     customer: str
     who: Remembered
@@ -61,6 +65,7 @@ class Step(Struct):
     unsubscribed: frozenset[str] = frozenset()
     ended: int = 0
     choices: list[dict[str, list[Any]]] | None = None
+    overtaken: bool = False
 
 
 class Sold(Struct):
@@ -192,6 +197,7 @@ class _Walker:
             self.walk.pairs[len(self.walk.rows)] = pairs
         step = Step(customer, who, at, time, kind, cause, event, len(self.walk.rows))
         step.ended = state.silence_ended
+        step.overtaken = time > at and newest(state) > at
         if kind in self.asked:
             step.consent = dict(state.consent)
             step.unsubscribed = frozenset(state.unsubscribed)

@@ -89,7 +89,8 @@ class Counts(Struct):
     `label_delays` are seconds of event time, by task, from a decision to the moment its example is learned from.
     `pending` is by how many examples, by task, more are waited for than before. `behind` are events, by task, that
     came later than the task waits: the outcome or the day that they belong to may have closed without them.
-    `unopened` are contacts, by reason, that no example of `response` is made of.
+    `unopened` are contacts, by reason, that no example of `response` is made of. `ignored` are
+    attributes, by type of event, beyond the number that is kept.
     """
 
     events: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -100,6 +101,7 @@ class Counts(Struct):
     pending: dict[str, int] = field(default_factory=dict)
     behind: dict[str, int] = field(default_factory=dict)
     unopened: dict[str, int] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
 
     def add_to(self, totals: dict[str, int]) -> None:
         """Add this chunk to what was counted before."""

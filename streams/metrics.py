@@ -68,6 +68,9 @@ class Metrics:
         self.unopened = Counter(
             "streamscore_contacts_not_learned_total", "Contacts that make no example", ["reason"], registry=registry
         )
+        self.ignored = Counter(
+            "streamscore_attributes_ignored_total", "Attributes beyond the bound", ["type"], registry=registry
+        )
         self._outbox: Gauge | None = None
         self.dead = Counter("streamscore_dead_letters_total", "Records refused", ["reason"], registry=registry)
         self.triggers = Counter("streamscore_triggers_total", "Decisions to contact", ["campaign"], registry=registry)
@@ -209,6 +212,8 @@ class Metrics:
             self.behind.labels(task).inc(n)
         for reason, n in counts.unopened.items():
             self.unopened.labels(reason).inc(n)
+        for kind, n in counts.ignored.items():
+            self.ignored.labels(kind).inc(n)
         for reason, n in counts.dead.items():
             self.dead.labels(reason).inc(n)
         for campaign, n in counts.triggers.items():

@@ -1,7 +1,7 @@
 """One event changes one customer's state. In place, for a shard handles hundreds of events at once.
 
 Bounds, and what happens there: 8 channels, categories and offers (the least counted, or the oldest,
-makes room), 16 attributes and channels of consent (further names are ignored), 91 days of purchases,
+makes room), 32 attributes and 16 channels of consent (further names are ignored), 91 days of purchases,
 16 recent event ids a topic (a repeat from beyond them counts again). Brands: `models/brand/taste.py`.
 """
 
@@ -9,6 +9,7 @@ from bisect import bisect_left
 from hashlib import blake2b
 from typing import Final
 
+from models.customers.attributes import MAX_ATTRIBUTES
 from models.policy import DAY, Policy
 from models.receipt import Receipt, read
 from models.sales.calendar import day_of
@@ -202,7 +203,7 @@ def _told(state: CustomerState, name: str, value: Attribute, at: float) -> None:
     if name in state.attributes:
         if at < state.told_at.get(name, state.seen_at):
             return
-    elif len(state.attributes) >= MAX_NAMES:
+    elif len(state.attributes) >= MAX_ATTRIBUTES:
         return
     state.attributes[name] = value
     _date(state.told_at, name, at, state.seen_at)

@@ -26,8 +26,8 @@ from schemas.state import Attribute
 _ENCODER: Final = msgpack.Encoder(enc_hook=float)  # of numpy
 _DECODER: Final = msgpack.Decoder(dict[str, Value])
 HASHES: Final = 0xFFFF >> 2
-MAX_ATTRIBUTES: Final = 16
-"""Of an offer; further ones are ignored. A customer's are bounded in the state."""
+MAX_ATTRIBUTES: Final = 32
+"""Of a customer, and of an offer; further names are ignored, and counted."""
 MAX_TEXT: Final = 64
 
 

@@ -4,11 +4,12 @@ Loss and rate have an adaptive window each (ADWIN). A loss that falls is no alar
 response becomes rarer, and where models learn.
 
 Skill is by how much the champion's loss is lower than that of the rate of late, as a share of that rate's entropy:
-how hard a stretch is for anybody, and how rare a response, hardly count. A one-sided CUSUM adds up how far it
-stays below its own mean so far. Were skills normal and independent, a false alarm would come once in 11,000 examples;
-skills of three simulated shops, drawn at random, raised one in 20,000 to 30,000. A fall by a sixth of the
-spread is found after some 600 examples. One by a twelfth takes any test with as few false alarms 2,700 (Lorden 1971):
-models may well have learned anew by then.
+how hard a stretch is for anybody, and how rare a response, hardly count. Where fewer than 20 of the last 2,000 labels
+are of the rarer kind, each of them moves it more than any change would, and nothing is said of it. A one-sided CUSUM
+adds up how far it stays below its own mean so far. Were skills normal and independent, a false alarm would come once
+in 11,000 examples; skills of three simulated shops, drawn at random, raised one in 20,000 to 30,000. A fall by a
+sixth of the spread is found after some 600 examples. One by a twelfth takes any test with as few false alarms 2,700
+(Lorden 1971): models may well have learned anew by then.
 
 References
 ----------
@@ -38,6 +39,10 @@ WORSE: Final = frozenset({"loss", "skill"})
 """Streams whose alarm says that what serves has become worse."""
 SURE: Final = 0.02
 """A rate's entropy is never taken as less."""
+FEWEST: Final = 20.0
+"""Labels of either kind of late, below which skill is not judged."""
+LEAST_SPREAD: Final = 0.05
+"""The spread of skill is never taken as less: what models still gain by where all is nearly known is no change."""
 SKILL_CUT: Final = 2.0
 """Nats that one example counts at most."""
 
@@ -51,13 +56,23 @@ class Skill(Struct):
     short: float = 0.0
     since: float = 0.0
     total: float = 0.0
+    ones: float = 0.0
+    zeros: float = 0.0
 
-    def update(self, value: float) -> tuple[float, float] | None:
+    def note(self, label: bool) -> bool:
+        """Count a label, and return whether there are enough of both of late to say anything."""
+        keep = 1.0 - 1.0 / MEMORY
+        self.ones, self.zeros = self.ones * keep + label, self.zeros * keep + (not label)
+        return min(self.ones, self.zeros) >= FEWEST
+
+    def update(self, value: float, *, judged: bool = True) -> tuple[float, float] | None:
         """Take one example in; where it has fallen, return from what to what, and begin anew."""
         self.count += 1
         off = value - self.mean
-        if self.count > CALM:
-            below = -off / math.sqrt(max(self.variance, 1e-12))
+        if not judged:
+            self.short = self.since = self.total = 0.0
+        elif self.count > CALM:
+            below = -off / max(math.sqrt(self.variance), LEAST_SPREAD)
             self.short += min(max(below, -CUT), CUT) - SLACK
             self.since, self.total = self.since + 1.0, self.total + value
             if self.short <= 0.0:
@@ -106,7 +121,8 @@ class Drift:
             moved = self._moved(stream, value)
             if moved is not None:
                 found[stream] = f"{stream} moved from {moved[0]:.4f} to {moved[1]:.4f}"
-        fell = self.skill.update(skill(loss, loss_of_rate, rate))
+        judged = self.skill.note(label)
+        fell = self.skill.update(skill(loss, loss_of_rate, rate), judged=judged)
         if fell is not None:
             found["skill"] = f"skill fell from {fell[0]:.3f} to {fell[1]:.3f}"
         counted = {}

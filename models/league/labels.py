@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -122,9 +123,12 @@ class LabelLeague(League):
         self.allow(microseconds)
         self._note("budget", f"{microseconds:g}", f"{before:g}", reason)
 
-    def _drawn(self, x: Features) -> frozenset[str]:
-        """Return who learns this example: those who are sampled see a share, drawn by the example itself."""
-        number = int(math.fsum(x.values()) * 4_096.0) if math.isfinite(sum(x.values())) else 0
+    def _drawn(self, x: Features, pairs: Pairs, at: float) -> frozenset[str]:
+        """Return who learns this example: those who are sampled see a share, drawn by the example itself.
+
+        By its time as well: many customers have the same features, those of whom nothing is known.
+        """
+        number = crc32(np.array([at, *x.values(), *pairs, *pairs.values()]).tobytes())
         rare = (name for name, share in self.every.items() if not share or number % share)
         return frozenset(self.entrants()).difference(rare)
 
@@ -153,10 +157,10 @@ class LabelLeague(League):
         x = self.seen(x, pairs)
         return self._answers(self._raw(x, self.entrants()))[self.champion_name]
 
-    def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
-        """Return every entrant's score, for `mature` to judge later."""
-        x = self.seen(x, pairs)
-        return self._answers(self._raw(x, self._seeing(self._drawn(x))))
+    def ask(self, x: Features, pairs: Pairs = NO_PAIRS, at: float = 0.0) -> dict[str, float]:
+        """Return every entrant's score at a decision, for `mature` to judge later. `at` in epoch seconds."""
+        drawn = self._drawn(x, pairs, at)
+        return self._answers(self._raw(self.seen(x, pairs), self._seeing(drawn)))
 
     def mature(
         self,
@@ -173,8 +177,8 @@ class LabelLeague(League):
         """Test, then train; see `League.mature`."""
         self._know(pairs)
         self.shift.update(x)
+        drawn = self._drawn(x, pairs, at)
         x, label = self.seen(x, pairs), bool(y)
-        drawn = self._drawn(x)
         seeing = self._seeing(drawn)
         raw = self._raw(x, seeing)
         now = self._answers(raw)

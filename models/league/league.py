@@ -99,8 +99,8 @@ class League:
         """Return features and attributes as entrants see them."""
         return {**x, **self.vocabulary.features(pairs)}
 
-    def ask(self, x: Features, pairs: Pairs = NO_PAIRS) -> dict[str, float]:
-        """Return every entrant's score, for `mature` to judge later."""
+    def ask(self, x: Features, pairs: Pairs = NO_PAIRS, at: float = 0.0) -> dict[str, float]:  # noqa: ARG002
+        """Return every entrant's score at a decision, for `mature` to judge later. `at` in epoch seconds."""
         x = self.seen(x, pairs)
         return {name: learner.score_one(x) for name, learner in self.entrants().items()}
 

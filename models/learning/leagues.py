@@ -124,7 +124,7 @@ class Leagues(Mapping[str, League]):
         judged = opened.at >= self.judge_from
         if task in self.contests:
             said = None if asked is None else asked.pop(SERVED)
-            served, asked = said if served is None else served, asked or league.ask(x, pairs)
+            served, asked = said if served is None else served, asked or league.ask(x, pairs, opened.at)
             self.contests[task].judge(y, {name: asked[name] for name in asked if name not in UNSERVED}, opened.at)
         league.mature(x, y, served, opened.at, asked, pairs, judged=judged, waited=waited)
 
@@ -159,7 +159,7 @@ class Leagues(Mapping[str, League]):
             for one, x in zip(opened, rows, strict=True):
                 pairs = {} if task == "purchases" else unpack_pairs(one.attributes)
                 key = msgspec.structs.replace(one, task=task)
-                answers = self[task].ask(x, pairs)
+                answers = self[task].ask(x, pairs, one.at)
                 if task in self.contests:
                     answers[SERVED] = answers[self.champion(task)]
                 self.asked.setdefault(key, []).append(answers)

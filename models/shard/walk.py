@@ -21,7 +21,7 @@ from models.customers.advance import (
     silence_at,
     with_id,
 )
-from models.customers.attributes import Pairs, customer_pairs
+from models.customers.attributes import MAX_ATTRIBUTES, Pairs, customer_pairs
 from models.customers.features import NATURAL, natural
 from models.market.tell import observed
 from models.market.tell import tell as tell_market
@@ -29,7 +29,7 @@ from models.policy import DAY, Awaiting
 from models.receipt import Receipt, read
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
-from schemas.events import TYPE_OF, CustomerEvent, Event, Feedback, Forgotten, Observation, Sale
+from schemas.events import TYPE_OF, Contact, Customer, CustomerEvent, Event, Feedback, Forgotten, Observation, Sale
 from schemas.state import Attribute, CustomerState, Relation, Remembered
 
 ANONYMOUS_IDS: Final = 256
@@ -248,12 +248,8 @@ class _Walker:
         before = silence_at(state)
         receipt = read(event) if isinstance(event, Sale) else None
         advance(state, event, at, self.policy, receipt)
-        silent = silence_at(state)
-        if silent is not None and silent != before:
-            while silent <= self.time:  # a purchase that came late: what would have fired has passed
-                state.silence_step += 1
-                silent = silence_at(state) or self.time + DAY
-            self._push(silent, customer, "silence")
+        self._count_ignored(state, event)
+        self._begin_silence(customer, state, before)
         kind = TYPE_OF[type(event)]
         if late:
             self.walk.steps.append(Step(customer, remembered, at, self.time, kind, event.event_id, event))
@@ -263,6 +259,28 @@ class _Walker:
             self.heard.append(Sold(receipt, at, state, self.walk.steps[-1], state.attributes.get("country")))
         else:
             self._tell(event, at)
+
+    def _begin_silence(self, customer: str, state: CustomerState, before: float | None) -> None:
+        """Look again at who has bought once there was silence for a while."""
+        silent = silence_at(state)
+        if silent is not None and silent != before:
+            while silent <= self.time:  # a purchase that came late: what would have fired has passed
+                state.silence_step += 1
+                silent = silence_at(state) or self.time + DAY
+            self._push(silent, customer, "silence")
+
+    def _count_ignored(self, state: CustomerState, event: Event) -> None:
+        """Count attributes beyond the bound: they are in no score."""
+        if isinstance(event, Customer):
+            kept = state.attributes
+            ignored = sum(name[:MAX_TEXT] not in kept for name in event.attributes)
+        elif isinstance(event, Contact):
+            ignored = len(event.attributes) - MAX_ATTRIBUTES
+        else:
+            return
+        if ignored > 0:
+            of = TYPE_OF[type(event)]
+            self.commit.counts.ignored[of] = self.commit.counts.ignored.get(of, 0) + ignored
 
     def _push(self, due: float, customer: str, kind: str) -> None:
         if due <= self.end:  # what lies beyond is the ledger's

@@ -63,6 +63,50 @@ def test_a_huge_order_does_not_decide():
     assert contest.champion == "persistence"
 
 
+def few_huge(n, seed, share=0.01, huge=10_000.0):
+    """Most orders are of 10, and a few of a thousand times as much, which nobody can foresee."""
+    draw = np.random.default_rng(seed)
+    return np.where(draw.random(n) < share, huge, 10.0).tolist(), share * huge + (1.0 - share) * 10.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_foresees_what_is_usual_and_not_the_mean_does_not_take_over(seed):
+    """It is nearer in 99 of 100 examples, and its losses are twice as high."""
+    amounts, mean = few_huge(8_000, seed)
+    contest = AmountContest("mean")
+    for y in amounts:
+        contest.judge(y, {"mean": mean, "usual": 10.0}, 0.0)
+    assert contest.champion == "mean"
+    assert len(contest.log) <= 2
+
+
+def test_a_place_that_was_lost_by_chance_is_got_back():
+    amounts, mean = few_huge(8_000, 3)
+    contest = AmountContest("usual")
+    for y in amounts:
+        contest.judge(y, {"mean": mean, "usual": 10.0}, 0.0)
+    assert contest.champion == "mean"
+    assert "where orders are large" in contest.log[0]["reason"]
+
+
+def test_alike_where_few_orders_are_huge_hardly_anybody_is_promoted():
+    changes = 0
+    for seed in range(20):
+        amounts, mean = few_huge(3_000, seed)
+        noise, contest = np.random.default_rng(seed + 50), AmountContest("one")
+        for y in amounts:
+            one, other = (mean * np.exp(noise.normal(0.0, 0.3, 2))).tolist()
+            contest.judge(y, {"one": one, "other": other}, 0.0)
+        changes += len(contest.log)
+    assert changes <= 2
+
+
+def test_a_contest_of_before_goes_on():
+    contest = msgspec.convert({"champion": "one", "wealth": {"gone": [5e3] * 3}, "mean": 5.0, "seen": 9}, AmountContest)
+    contest.judge(5.0, {"one": 4.0, "other": 5.0}, 0.0)
+    assert contest.champion == "one"
+
+
 def test_who_was_not_asked_is_not_judged_and_nothing_breaks_at_nothing():
     contest = AmountContest("persistence")
     contest.judge(5.0, {"other": 1.0}, 0.0)

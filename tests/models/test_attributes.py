@@ -12,10 +12,13 @@ from models.customers.attributes import MAX_ATTRIBUTES, customer_pairs, offer_pa
 from models.customers.features import NATURAL
 from models.league.league import binary_league
 from models.league.vocabulary import KNOWN_FROM, SLOTS, Vocabulary
+from models.order import Item
 from models.policy import Policy
 from models.serving import score_matrix, score_pairs, sigmoid
-from models.shard import Shop
+from models.shard import Chunk, Shop
 from models.shard.score import with_said
+from models.shard.walk import walk
+from schemas.commit import Arrived, Commit, Place
 from schemas.events import Converted, Customer, Sent
 from schemas.serving import KIND, OFFER, ONE_HOT, decode_model, encode_model
 from streams.backtest import backtest
@@ -160,3 +163,22 @@ def test_the_two_that_move_a_score_most_are_told(one, two, units):
     labels = [f"said {place}" for place in range(len(units))]
     naive = sorted([*tops, *zip(labels, units, strict=True)], key=lambda top: -abs(top[1]))[:2]
     assert with_said(tops, range(len(units)), units, labels) == naive
+
+
+def test_attributes_beyond_the_bound_are_counted():
+    many = {f"a{n:02}": 1.0 for n in range(MAX_ATTRIBUTES + 3)}
+    common = {"customer_id": "a", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    events = [
+        Customer(event_id="1", **common, attributes=many),
+        Customer(event_id="2", **common, attributes={"a00": 2.0}),
+        Sent(event_id="3", **common, attributes=many, campaign_id="k", channel="email"),
+        Sent(event_id="4", **common, attributes={"a": 1.0}, campaign_id="l", channel="email"),
+    ]
+    commit = Commit(Place())
+    arrived = [
+        Arrived("customers", 0, n, 0.0, b"a", b"", event=event, at=event.occurred_at.timestamp())
+        for n, event in enumerate(events)
+    ]
+    chunk = Chunk(0, None, Place(), [Item(one.at, one, 0.0) for one in arrived], {"a": None})
+    walk(chunk, Shop(Policy(), (), 1), commit)
+    assert commit.counts.ignored == {"customer": 3, "sent": 3}

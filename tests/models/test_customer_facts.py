@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.customers.advance import MAX_KINDS, MAX_NAMES, MAX_TEXT, advance
+from models.customers.attributes import MAX_ATTRIBUTES
 from models.customers.features import NATURAL, natural, pack, scaled, unpack
 from models.policy import Policy
 from schemas.events import Clicked, Converted, Customer, Line, Opened, Purchase, Refund, Sent, Unsubscribed, Withheld
@@ -201,7 +202,8 @@ def test_bounds_hold_whatever_comes(events, consents, attributes):
     counted = Counter(event.channel for event in events if isinstance(event, Purchase))
     state = taken_in(events)
     assert max(map(len, (state.channels, state.categories, state.offers, state.spend))) <= MAX_KINDS
-    assert max(map(len, (state.attributes, state.consent, state.unsubscribed))) <= MAX_NAMES
+    assert len(state.attributes) <= MAX_ATTRIBUTES
+    assert max(map(len, (state.consent, state.unsubscribed))) <= MAX_NAMES
     assert len(state.days) <= 91
     assert all(len(name) <= MAX_TEXT for name in state.attributes)
     assert all(count <= counted[channel] for channel, count in state.channels.items())

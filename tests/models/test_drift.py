@@ -160,6 +160,20 @@ def test_who_is_told_of_a_drift_learns_faster(name):
     assert losses[told] < losses[other] - 10.0
 
 
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.998])
+def test_where_labels_are_nearly_all_of_one_kind_the_models_own_progress_is_no_fall(share):
+    """The loss of both goes to nothing, so what there is to be better by does; a rare label moves it by far more."""
+    draw, watch = np.random.default_rng(6), Drift()
+    told = {}
+    for examples in range(1, 9_000):
+        label = bool(draw.random() < share)
+        rate = (1.0 - 1.0 / (10.0 + examples)) * (share > 0.5) + 1.0 / (10.0 + examples) * (share <= 0.5)
+        own = 0.5 * rate if share <= 0.5 else 1.0 - 0.5 * (1.0 - rate)
+        losses = [-math.log(max(chance if label else 1.0 - chance, 1e-6)) for chance in (own, rate)]
+        told |= watch.update(examples, losses[0], label, losses[1], rate)
+    assert "skill" not in told
+
+
 def test_a_league_tells_a_fall_and_learns_faster():
     league, draw = LabelLeague("response", 0.3), np.random.default_rng(4)
     assert RATE in league.baselines

@@ -1,6 +1,7 @@
 """Leagues of labels: who serves and why, what is served, and that all of it is repeatable."""
 
 import math
+from collections import Counter
 
 import msgspec
 import numpy as np
@@ -352,3 +353,23 @@ def test_a_serving_model_that_does_not_fit_together_is_refused():
         decode_model(b'{"task":"t","version":"1","features":[],"intercept":0,"weights":[1.0],"model":"mixture"}')
     assert MixtureModel(task="t", version="1", features=(), intercept=0.0, weights=()).weights == ()
     assert THRESHOLD > 1_000
+
+
+@pytest.mark.parametrize("known", ["nothing", "a tier", "everything"])
+def test_who_is_sampled_learns_the_share_that_is_told_whatever_is_known_of_customers(known):
+    """One whose features are whole numbers, or all the same, is drawn as any other; in no order of their values."""
+    league, draw = LabelLeague("response", 0.1), np.random.default_rng(5)
+    learned, by_tier = Counter(), Counter()
+    for number in range(8_000):
+        x = dict.fromkeys(("orders", "spend", "sent"), 0.0)
+        tier = number % 4
+        if known == "everything":
+            x = {name: float(np.float16(draw.exponential())) for name in x}
+        pairs = {40: float(tier)} if known == "a tier" else {}
+        drawn = league._drawn(x, pairs, 1.7e9 + 60.0 * number)
+        learned.update(drawn & league.every.keys())
+        by_tier[tier] += "tree" in drawn
+    assert league.every.keys() >= {"tree", "net"}
+    for name, share in league.every.items():
+        assert learned[name] * share / 8_000 == pytest.approx(1.0, abs=0.2), name
+    assert min(by_tier.values()) > 0.5 * max(by_tier.values())

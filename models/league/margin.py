@@ -1,5 +1,8 @@
 """Linear support vector machines online: hinge loss on scaled columns, or on random Fourier features.
 
+Where one label is rare the least hinge loss is that of saying the other to everybody. So both kinds of examples weigh
+the same in all (King and Zeng 2001, Political Analysis 9, 137-163, section 4.2), by their shares so far.
+
 A margin is no probability: a logistic regression of the label on the margin, learned from each example after the
 margin was asked for, makes it one (Platt 1999, online).
 
@@ -14,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from models.league.binary import COLD, Binary
+from models.league.binary import COLD, PRIOR_WEIGHT, Binary
 from models.league.columns import WIDTH
 from models.league.contract import Features
 from models.league.dynamic import linear_of
@@ -25,6 +28,8 @@ from schemas.serving import ServingModel
 RATE: Final = 0.05
 """Of AdaGrad (Duchi, Hazan and Singer 2011, JMLR 12, 2121-2159)."""
 RIDGE: Final = 1e-5
+HEAVIEST: Final = 10.0
+"""What an example weighs at most."""
 _MARGIN: Final = np.zeros(1, dtype=np.int64)
 
 
@@ -57,9 +62,13 @@ class Hinge(Binary):
         self.calibration.learn(_MARGIN, np.array([min(max(margin, -10.0), 10.0)]), label)
         at, slope = np.concatenate([[0], places + 1]), RIDGE * np.concatenate([[0.0], self.weights[places + 1]])
         if side * margin < 1.0:
-            slope -= side * np.concatenate([[1.0], values])
+            slope -= self._weight(label) * side * np.concatenate([[1.0], values])
         self.squares[at] += slope**2
         self.weights[at] -= RATE * slope / np.sqrt(self.squares[at])
+
+    def _weight(self, label: bool) -> float:
+        rate = (self.prior * PRIOR_WEIGHT + self.positives) / (PRIOR_WEIGHT + self.seen)
+        return min(0.5 / (rate if label else 1.0 - rate), HEAVIEST)
 
     def _forget(self, place: int) -> None:
         self.weights[place + 1], self.squares[place + 1] = 0.0, 1e-8

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from models.league.baselines import OneFeatureRule, Persistence, RunningMean
 from models.league.learners import COLD, classifier, regressor
+from models.league.prequential import BinaryQuality
 from models.league.roster import ENTRANTS as ROSTER
 from models.league.roster import TRIVIAL
 from models.league.snapshot import freeze, thaw
@@ -200,3 +201,16 @@ def test_a_tree_of_river_learns_what_a_line_cannot(name):
         learner.learn_one(x, y)
         labels.append(y)
     assert auc(np.array(labels[3_000:]), np.array(scores[3_000:])) > 0.85
+
+
+@pytest.mark.parametrize("name", ["hinge", "fourier"])
+def test_a_machine_of_margins_ranks_where_one_label_is_rare(name):
+    """The least hinge loss would be that of saying no to everybody."""
+    draw, learner, quality = np.random.default_rng(2), ROSTER[name](0.1), BinaryQuality()
+    for number in range(6_000):
+        told = float(draw.random() < 0.5)
+        x, y = {"told": told, "noise": float(draw.normal())}, draw.random() < (0.085 if told else 0.015)
+        if number > 2_000:
+            quality.update(y, learner.score_one(x), 0.0)
+        learner.learn_one(x, float(y))
+    assert quality.report()["auc"] > 0.62

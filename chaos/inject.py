@@ -30,7 +30,7 @@ STEPS: dict[str, str] = {
     "flush": "streams.redis.ledger:RedisLedger.flush",
     "learner take": "streams.learning:LearningAgent._take",
     "learner learn": "streams.learning:LearningAgent._learn",
-    "learner snapshot": "streams.learning:freeze",
+    "learner snapshot": "streams.snapshots:freeze",
     "learner publish": "streams.publishing:Published.models",
     "learner save": "streams.learning:LearningAgent._write",
     "learner seek": "streams.learning:LearningAgent._seek",

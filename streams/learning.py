@@ -4,18 +4,17 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgpack
 import msgspec
 from faust.types import TP
 
-from models.league.snapshot import SnapshotRefused, freeze, thaw
+from models.league.snapshot import SnapshotRefused
 from models.learning import Learning
-from schemas.commit import TopicPlace
 from schemas.requests import OPERATOR
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.guarded import guarded
@@ -27,81 +26,20 @@ from streams.outgoing import read_examples
 from streams.publishing import Published
 from streams.redis.client import redis_errors
 from streams.redis.keys import Keys
-from streams.redis.ledger import Lineage, RedisLedger
+from streams.redis.ledger import RedisLedger
 from streams.redis.scripts import TAKE, WRITE
 from streams.settings import Settings
+from streams.snapshots import PARTITION, Saved, Snapshots, Taken, is_new
 
-PARTITION: Final = 0
-"""`examples` has one partition: one learner for all tasks."""
 SOONEST: Final = 0.5
 """Seconds between commits, at least; more where much is written."""
 BYTES_PER_SECOND: Final = 1_000_000
 SAVE_SECONDS: Final = 5.0
 """What the last save may take, or the taking that is under way."""
 REPORT_EVERY: Final = 5.0
-SNAPSHOT: Final = "all"
-PIECE: Final = 1_000_000
-"""Bytes of a snapshot in one write: a larger one would hold up everybody else's."""
 PIECE_SECONDS: Final = 3_600
 """What a piece lives without a write that names it."""
-RESCUE: Final = (
-    "Nothing is lost: examples are in Kafka. With another key, give back the one that it was signed with "
-    "(STREAMSCORE_SNAPSHOT_KEY); else `streamscore models retrain NAME` learns all of them again, and "
-    "`streamscore models promote --retrained NAME` lets that serve"
-)
 logger = logging.getLogger(__name__)
-
-
-class Taken(msgspec.Struct):
-    """The last entry taken of one shard and task."""
-
-    head: int = 0
-    part: int = -1
-
-
-class Saved(msgspec.Struct):
-    """A snapshot as the learner's hash names it: its pieces and parts in Redis, and up to where it had learned."""
-
-    pieces: list[str] = []
-    parts: dict[str, list[str]] = {}
-    log: TopicPlace = msgspec.field(default_factory=TopicPlace)
-    taken: dict[str, Taken] = {}
-
-    @classmethod
-    def of(cls, fields: Mapping[str, bytes]) -> Self:
-        """Read the hash."""
-        return msgspec.convert({name: msgspec.json.decode(fields[name]) for name in _SAVED if name in fields}, cls)
-
-    def fields(self) -> list[str | bytes]:
-        """Names and values by turns."""
-        return [part for name in _SAVED for part in (name, msgspec.json.encode(getattr(self, name)))]
-
-    @property
-    def keys(self) -> set[str]:
-        """All that it is made of."""
-        return {*self.pieces, *(one for some in self.parts.values() for one in some)}
-
-
-_SAVED: Final = Saved.__struct_fields__
-
-
-def is_new(taken: Taken, head: int, part: int, lineage: Lineage) -> bool:
-    """Whether an entry of the outbox is to be learned: not yet taken, and not rolled back."""
-    if (head, part) <= (taken.head, taken.part) or head > lineage.head:
-        return False
-    return not any(low < head < high for low, high in lineage.gaps)
-
-
-def snapshot_key(settings: Settings) -> bytes:
-    """Return the key that signs snapshots: the setting's, or one drawn into the data folder (mode 0600)."""
-    if settings.snapshot_key is not None:
-        return settings.snapshot_key.get_secret_value().encode()
-    settings.data.mkdir(parents=True, exist_ok=True)
-    file = settings.data / "snapshot.key"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(32))
-    return file.read_text().encode()
 
 
 class Standing:
@@ -133,7 +71,7 @@ class LearningAgent:
         self.settings, self.ledger, self.metrics, self.fail = settings, ledger, metrics, fail
         self.client: Any = ledger.client
         self.keys = Keys(settings.prefix)
-        self.key = snapshot_key(settings)
+        self.snapshots = Snapshots(self.client, settings)
         self._take_script = self.client.register_script(TAKE)
         self._write_script = self.client.register_script(WRITE)
         self.topic = f"{settings.prefix}examples"
@@ -215,41 +153,15 @@ class LearningAgent:
             fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
             snapshot, before = Saved.of(fields), msgspec.json.decode(fields.get("before", b"{}"), type=Saved)
             try:
-                learning = await self._thawed(snapshot)
+                learning = await self.snapshots.read(snapshot)
             except SnapshotRefused as error:
-                learning = await self._thawed_before(before, error)
+                learning = await self.snapshots.read_before(before, error)
+                logger.error("The learner's snapshot is refused, the one before it serves: %s", error)  # noqa: TRY400
                 snapshot, before = before, snapshot
             published = await Published.read(self.client, self.settings)
         standing = Standing(int(fields["head"]), snapshot, before, learning, published, epoch)
         await self.logs.check({"examples": standing.log}, PARTITION, self.settings)
         self.standing = standing
-
-    async def _thawed(self, snapshot: Saved) -> Learning:
-        learning = Learning(self.settings.policy)
-        parts = {name: thaw(await self._joined(kept), self.key) for name, kept in snapshot.parts.items()}
-        if snapshot.pieces:
-            learning.restore(thaw(await self._joined(snapshot.pieces), self.key), parts)
-        return learning
-
-    async def _thawed_before(self, before: Saved, refused: SnapshotRefused) -> Learning:
-        """Take up the snapshot before one that is refused, and learn again what has come since."""
-        if before.pieces:
-            try:
-                learning = await self._thawed(before)
-            except SnapshotRefused as error:
-                refused = error
-            else:
-                logger.error("The learner's snapshot is refused, the one before it serves: %s", refused)
-                return learning
-        raise Misconfigured(
-            f"the learner's snapshot is refused, and so is the one before it: {refused}. {RESCUE}"
-        ) from None
-
-    async def _joined(self, pieces: list[str]) -> bytes:
-        bodies = await self.client.mget(pieces) if pieces else []
-        if None in bodies:
-            raise Misconfigured(f"a piece of the learner's snapshot is gone from Redis: {pieces}")
-        return b"".join(bodies)
 
     async def _seek(self) -> None:
         """Read on from where the learner is. Whoever calls this holds the lock."""
@@ -425,33 +337,20 @@ class LearningAgent:
             commands += public.of_report(learning, report)
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])
             self.reported, self.reported_at = time.monotonic(), upto
-        snapshot, taken = freeze(learning.state(), self.key), deepcopy(standing.taken)
         by = secrets.token_hex(8)
-        name = f"{self.keys.snapshot(PARTITION, SNAPSHOT)}:{by}"
-        pieces = pieces_of(name, snapshot)
-        parts = learning.parts()
-        fresh = {
-            part: pieces_of(f"{name}:{part}", freeze(body, self.key))
-            for part, body in parts.items()
-            if part not in standing.snapshot.parts
-        }
-        kept = {part: some for part, some in standing.snapshot.parts.items() if part in parts}
-        kept |= {part: list(some) for part, some in fresh.items()}
-        saved, before = Saved(list(pieces), kept, log, taken), standing.snapshot
+        saved, fresh = self.snapshots.cut(learning, standing.snapshot, log, standing.taken, by)
+        before = standing.snapshot
         gone = list(standing.before.keys - before.keys - saved.keys)
         commands.append(["HSET", learner, *saved.fields(), "before", msgspec.json.encode(before)])
         commands += [["UNLINK", *gone[begin : begin + 1_000]] for begin in range(0, len(gone), 1_000)]
-        written = dict(pieces)
-        for some in fresh.values():
-            written |= some
         with redis_errors():
-            for piece, body in written.items():
+            for piece, body in fresh.items():
                 await self.client.set(piece, body, ex=PIECE_SECONDS)  # until the write names it
-        size = await self._write_fenced(standing, [commands, list(written)], by)
+        size = await self._write_fenced(standing, [commands, list(fresh)], by)
         standing.saved, standing.snapshot, standing.before = upto, saved, before
         public.versions |= versions
         public.shelf, standing.answered = shelf, asked
-        self.wait = max(SOONEST, (size + sum(map(len, written.values()))) / BYTES_PER_SECOND)
+        self.wait = max(SOONEST, (size + sum(map(len, fresh.values()))) / BYTES_PER_SECOND)
 
     async def _write_fenced(self, standing: Standing, payload: list[Any], by: str) -> int:
         """Run the script; on a lost reply look whether it ran. Returns the bytes sent."""
@@ -473,10 +372,6 @@ class LearningAgent:
                 raise lost
         standing.head = int(head)
         return len(body)
-
-
-def pieces_of(name: str, body: bytes) -> dict[str, bytes]:
-    return {f"{name}:{n}": body[begin : begin + PIECE] for n, begin in enumerate(range(0, len(body), PIECE))}
 
 
 def origin(record: Any) -> tuple[int, int, int] | None:

@@ -16,12 +16,13 @@ from models.learning import Learning
 from schemas.commit import TopicPlace
 from streams.errors import Misconfigured, Unavailable
 from streams.kafka.security import for_python
-from streams.learning import PARTITION, SNAPSHOT, Taken, is_new, origin, pieces_of, snapshot_key
+from streams.learning import origin
 from streams.operator import FIRST, retrained
 from streams.outgoing import read_examples
 from streams.redis.keys import Keys
 from streams.redis.ledger import lineage_of
 from streams.settings import Settings
+from streams.snapshots import PARTITION, SNAPSHOT, Taken, is_new, pieces_of, snapshot_key
 
 POLL: Final = 500
 """Records a poll."""

@@ -15,14 +15,16 @@ from models.market import journal
 from models.market.book import Market
 from schemas.commit import Commit, Outgoing, Place, TopicPlace
 from streams import learning as module
+from streams import snapshots
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.kafka.transport import Answer, Records
-from streams.learning import PARTITION, LearningAgent
+from streams.learning import LearningAgent
 from streams.metrics import Metrics
 from streams.redis.client import Server, connect
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
 from streams.settings import load_settings
+from streams.snapshots import PARTITION
 
 
 class NoLogs:
@@ -107,7 +109,7 @@ def run(services, folder, test):
 
 
 def test_what_was_saved_is_taken_again_to_the_bit(services, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PIECE", 700)  # several pieces
+    monkeypatch.setattr(snapshots, "PIECE", 700)  # several pieces
 
     async def test(world):
         first, hold = await world.learner(), await world.ledger.take(0)
@@ -172,7 +174,7 @@ def test_a_snapshot_that_was_changed_is_refused_and_the_one_before_it_serves(ser
 def test_the_market_is_saved_in_parts_that_are_written_once(services, tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "PAGE", 600)
     monkeypatch.setattr(journal, "LEAST", 6_000)
-    monkeypatch.setattr(module, "PIECE", 1_000)  # several pieces of the larger parts; each is a write to disk
+    monkeypatch.setattr(snapshots, "PIECE", 1_000)  # several pieces of the larger parts; each is a write to disk
 
     async def test(world):
         for names, key in (

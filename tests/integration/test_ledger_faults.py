@@ -14,10 +14,10 @@ from schemas.state import CustomerState, Remembered, encode_remembered
 from streams.embedded.process import await_ready, watch
 from streams.embedded.redis import start_redis
 from streams.errors import Fenced, Misconfigured, Unavailable
-from streams.learning import Taken, is_new
 from streams.redis.client import Server, connect
 from streams.redis.keys import Keys
 from streams.redis.ledger import GAPS, RedisLedger
+from streams.snapshots import Taken, is_new
 
 
 @pytest.fixture(scope="module")

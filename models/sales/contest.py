@@ -16,9 +16,9 @@ LOG: Final = 10
 class Contest(Struct):
     """The champion of a horizon, and what speaks for each challenger.
 
-    A challenger's wealth grows by a bet on each day's paired difference of absolute errors, over their sum,
-    which lies between -1 and 1, and never falls below 1. Bounded: a number a challenger, the
-    latest ten promotions.
+    A challenger's wealth grows by a bet on each day's paired difference of absolute errors, over their sum, or, where
+    days without a sale are ordinary, over what a sale usually brings. It lies between -1 and 1, and wealth never falls
+    below 1. Bounded: a number a challenger, the latest ten promotions.
 
     References
     ----------
@@ -29,27 +29,36 @@ class Contest(Struct):
     champion: str = FIRST
     wealth: dict[str, float] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, float] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def point(self, forecasts: Mapping[str, float]) -> float:
-        """Return the champion's forecast."""
-        return forecasts.get(self.champion, forecasts[FIRST])
+        """Return the forecast that is served."""
+        return forecasts[self.serving(forecasts)]
 
-    def judge(self, day: int, forecasts: Mapping[str, float], actual: float) -> None:
-        """Compare everybody's forecast of a day that is over, and promote who has shown to be better."""
+    def serving(self, forecasts: Mapping[str, float]) -> str:
+        """Return whose forecast it is: the champion's, or the first one's where the champion is not asked."""
+        return self.champion if self.champion in forecasts else next(iter(forecasts))
+
+    def judge(self, day: int, forecasts: Mapping[str, float], actual: float, unit: float | None = None) -> None:
+        """Compare everybody's forecast of a day that is over, and promote who has shown to be better.
+
+        Where most days bring nothing, differences are told in a `unit`: over the sum of errors, the many days on which
+        nothing was forecast and nothing came would count more than the few that matter.
+        """
         errors = {name: abs(actual - point) for name, point in forecasts.items()}
         for name, error in errors.items():
             self.errors[name] = self.errors.get(name, 0.0) + error
-        own = errors.get(self.champion)
-        if own is None:
-            return
+        serving = self.serving(errors)
+        own = errors[serving]
         for name, error in errors.items():
-            if name != self.champion and own + error > 0.0:
-                won = BET * (own - error) / (own + error)
+            if name != serving and own + error > 0.0:
+                better = (own - error) / (own + error if unit is None else unit)
+                won = BET * min(max(better, -1.0), 1.0)
                 self.wealth[name] = max(self.wealth.get(name, 1.0), 1.0) * (1.0 + won)
         best = max(self.wealth, key=lambda name: self.wealth[name], default=None)
         if best is not None and self.wealth[best] >= ENOUGH:
-            reason = f"wealth {self.wealth[best]:.0f} against {self.champion}"
-            self.log.append({"day": day, "from": self.champion, "to": best, "reason": reason})
+            reason = f"wealth {self.wealth[best]:.0f} against {serving}"
+            self.log.append({"day": day, "from": serving, "to": best, "reason": reason})
             del self.log[:-LOG]
             self.champion, self.wealth = best, {}

@@ -11,6 +11,7 @@ from models.sales.calendar import WEEK, date_of, weekday
 SMALLEST: Final = 1.0
 """Amounts are at least this before their logarithm is taken, in currency units."""
 WEEKS: Final = 4
+SIGNED_RATE: Final = 0.1
 ALPHA, BETA, GAMMA, PHI = 0.15, 0.01, 0.1, 0.9
 """Holt-Winters: rates of level, trend and season, and what a day leaves of the trend."""
 RATE, KEEP = 0.05, 0.995
@@ -39,6 +40,37 @@ class WeekdayMean(Struct):
         same = self.recent[weekday(day)] or [amount for some in self.recent for amount in some]
         return sum(same) / len(same) if same else 0.0
 
+    def wake(self) -> None:
+        """Forget the days on which nothing was sold."""
+        self.recent = [[amount for amount in same if amount != 0.0] for same in self.recent]
+
+
+class SignedLevel(Struct):
+    """An exponentially weighted level plus what a weekday differs by: the one that may lie below zero."""
+
+    level: float = 0.0
+    season: list[float] = field(default_factory=lambda: [0.0] * WEEK)
+    seen: list[int] = field(default_factory=lambda: [0] * WEEK)
+    days: int = 0
+    woken: int = 0
+
+    def learn_one(self, day: int, revenue: float) -> None:
+        """Learn an open day's revenue, in currency units, refunds below zero."""
+        w = weekday(day)
+        rate = max(SIGNED_RATE, 1.0 / (self.days - self.woken + 1))
+        self.level += rate * (revenue - self.season[w] - self.level)
+        self.season[w] += max(SIGNED_RATE, 1.0 / (self.seen[w] + 3)) * (revenue - self.level - self.season[w])
+        self.days += 1
+        self.seen[w] += 1
+
+    def wake(self) -> None:
+        """Learn the level anew from the next days, and keep the week's shape."""
+        self.woken = self.days
+
+    def forecast(self, day: int, ahead: int) -> float:  # noqa: ARG002 - the same for every horizon
+        """Net revenue of `day`, `ahead` days from the last one learned."""
+        return self.level + self.season[weekday(day)]
+
 
 class HoltWinters(Struct):
     """Additive Holt-Winters on the logarithm, its trend damped.
@@ -53,18 +85,25 @@ class HoltWinters(Struct):
     trend: float = 0.0
     season: list[float] = field(default_factory=lambda: [0.0] * WEEK)
     days: int = 0
+    woken: int = 0
 
     def learn_one(self, day: int, revenue: float) -> None:
         """Learn an open day's revenue, in currency units."""
         y, w = math.log(max(revenue, SMALLEST)), weekday(day)
         if self.days == 0:
             self.level = y
+        elif self.days == self.woken:
+            self.level, self.trend = y - self.season[w], 0.0
         self.days += 1
         before = self.level
-        rate = max(ALPHA, 1.0 / (self.days + 1))
+        rate = max(ALPHA, 1.0 / (self.days - self.woken + 1))
         self.level = rate * (y - self.season[w]) + (1.0 - rate) * (before + PHI * self.trend)
         self.trend = BETA * (self.level - before) + (1.0 - BETA) * PHI * self.trend
         self.season[w] += max(GAMMA, 1.0 / (self.days / WEEK + 3)) * (y - self.level - self.season[w])
+
+    def wake(self) -> None:
+        """Learn the level anew from the next days, and keep the week's shape."""
+        self.woken = self.days
 
     def forecast(self, day: int, ahead: int) -> float:
         """Revenue of `day`, `ahead` days from the last one learned."""
@@ -92,18 +131,23 @@ class Regression(Struct):
     recent: list[float] = field(default_factory=list)
     same: list[float] = field(default_factory=lambda: [0.0] * WEEK)
     days: int = 0
+    woken: int = 0
 
     def learn_one(self, day: int, revenue: float) -> None:
         """Learn an open day's revenue, in currency units."""
         y = math.log(max(revenue, SMALLEST))
-        if self.days == 0:
-            self.level = y
+        if self.days == self.woken:
+            self.level = y - self._linear(self._features(day, 1))
         self._update(self._features(day, 1), y - self.level)
         self.days += 1
-        self.level += max(RATE, 1.0 / (self.days + 1)) * (y - self.level)
+        self.level += max(RATE, 1.0 / (self.days - self.woken + 1)) * (y - self.level)
         self.recent.append(y - self.level)
         del self.recent[:-6]
         self.same[weekday(day)] = y - self.level
+
+    def wake(self) -> None:
+        """Learn the level anew from the next days, and keep what the calendar says."""
+        self.woken, self.recent, self.same = self.days, [], [0.0] * WEEK
 
     def _features(self, day: int, ahead: int) -> list[float]:
         when = date_of(day)
@@ -134,21 +178,36 @@ class Regression(Struct):
 
 
 class Entrants(Struct):
-    """The challengers of one series."""
+    """The challengers of one series. Those in logarithms are not asked where amounts below zero are usual."""
 
     weekday_mean: WeekdayMean = field(default_factory=WeekdayMean)
     holt_winters: HoltWinters = field(default_factory=HoltWinters)
     regression: Regression = field(default_factory=Regression)
+    signed_level: SignedLevel = field(default_factory=SignedLevel)
 
-    def learn_one(self, day: int, revenue: float) -> None:
-        """Teach them all."""
-        for entrant in (self.weekday_mean, self.holt_winters, self.regression):
-            entrant.learn_one(day, revenue)
+    def learn_one(self, day: int, calm: float, signed: float) -> None:
+        """Teach them all an open day's revenue: what is learned of it at zero or above, and with its sign."""
+        self.holt_winters.learn_one(day, calm)
+        self.regression.learn_one(day, calm)
+        self.signed_level.learn_one(day, signed)
+        self.weekday_mean.learn_one(day, signed if signed < 0.0 else calm)
+
+    def wake(self) -> None:
+        """Tell them all that a silence has ended."""
+        for entrant in (self.weekday_mean, self.holt_winters, self.regression, self.signed_level):
+            entrant.wake()
 
     def forecasts(self, day: int, ahead: int) -> dict[str, float]:
-        """Ask them all, by name."""
+        """Ask those of a series above zero, by name."""
         return {
-            "weekday_mean": self.weekday_mean.forecast(day, ahead),
+            "weekday_mean": max(self.weekday_mean.forecast(day, ahead), 0.0),
             "holt_winters": self.holt_winters.forecast(day, ahead),
             "regression": self.regression.forecast(day, ahead),
+        }
+
+    def signed(self, day: int, ahead: int) -> dict[str, float]:
+        """Ask those of a series that is often below zero, by name; the first serves at first."""
+        return {
+            "signed_level": self.signed_level.forecast(day, ahead),
+            "weekday_mean": self.weekday_mean.forecast(day, ahead),
         }

@@ -7,15 +7,20 @@ from msgspec import Struct, field
 
 from models.sales.conformal import MISS, Conformal
 from models.sales.contest import Contest
+from models.sales.presence import MINOR
 
 ANOMALIES: Final = 10
 """Kept of each series and horizon, the latest."""
+LATELY: Final = 1.0 / 60.0
+SLIGHT: Final = 0.01
+"""Of the scale: a day is no anomaly that lies this near to its interval."""
 
 
 class Forecast(Struct):
     """One day's forecast as made at its origin. Amounts in currency units. `entrants` are everybody's own points.
 
-    `scale` is what residuals are relative to; `low` and `high` are None while the interval is cold.
+    `scale` is what residuals are relative to, 0 where nothing is expected: of a closed day, or in a silence. `low` and
+    `high` are None while the interval is cold. A `positive` series never was below zero.
     """
 
     day: int
@@ -26,12 +31,30 @@ class Forecast(Struct):
     seasonal_naive: float
     moving_average: float
     entrants: dict[str, float] = {}
+    positive: bool = False
+
+    @property
+    def naive(self) -> float:
+        """The naive forecast as it is shown: nothing of a day that is known to bring nothing."""
+        return self.seasonal_naive if self.scale > 0.0 else 0.0
+
+    def outside(self, actual: float) -> float:
+        """Return how far an amount lies from the interval: 0 within, and where no minor unit of currency is between."""
+        if self.low is None or self.high is None:
+            return 0.0
+        far = max(self.low - actual, actual - self.high)
+        return far if far >= MINOR else 0.0
 
     def moved_to(self, point: float) -> "Forecast":
-        """Return the forecast about another point, its bounds as far from it as before."""
-        move = point - self.point
-        low = None if self.low is None else self.low + move
-        high = None if self.high is None else self.high + move
+        """Return the forecast about another point, its bounds as far from it as before.
+
+        One that reached down to nothing still does.
+        """
+        move, low, high = point - self.point, self.low, self.high
+        if low is not None and high is not None:
+            low, high = (0.0 if self.positive and low < MINOR else low + move), high + move
+            if self.positive:
+                low, high = max(low, 0.0), max(high, 0.0)
         return msgspec.structs.replace(self, point=point, low=low, high=high)
 
 
@@ -49,25 +72,31 @@ class Tally(Struct):
     winkler: float = 0.0
     interval_actual: float = 0.0
     squares: float = 0.0
+    lately: float | None = None
 
     @property
     def variance(self) -> float:
-        """Mean squared error of the forecasts so far; 0 before any."""
+        """Mean squared error of the forecasts, lately; 0 before any."""
+        if self.lately is not None:
+            return self.lately
         return self.squares / self.n if self.n else 0.0
 
     def add(self, forecast: Forecast, actual: float, week_before: float) -> bool | None:
         """Judge one forecast. Returns whether its interval held; None where it had none."""
+        square = (actual - forecast.point) ** 2
+        if forecast.scale > 0.0:
+            self.lately = self.variance + max(LATELY, 1.0 / (self.n + 1)) * (square - self.variance)
         self.n += 1
         self.actual += abs(actual)
         self.error += abs(actual - forecast.point)
-        self.squares += (actual - forecast.point) ** 2
+        self.squares += square
         self.naive_error += abs(actual - forecast.seasonal_naive)
         self.average_error += abs(actual - forecast.moving_average)
         self.step += abs(actual - week_before)
         low, high = forecast.low, forecast.high
         if low is None or high is None:
             return None
-        outside = max(low - actual, actual - high, 0.0)
+        outside = forecast.outside(actual)
         self.n_interval += 1
         self.covered += outside == 0.0
         self.winkler += high - low + 2 / MISS * outside
@@ -124,22 +153,33 @@ class Track(Struct):
     def report(self) -> dict[str, Any]:
         """Return the figures of this horizon; see `SalesBook.report`."""
         found = self.tally.report()
-        n, step = self.tally.n, self.tally.step
+        step = self.tally.step
         errors = self.contest.errors
-        found["champion"] = self.contest.champion
-        found["entrants"] = {name: {"mase": error / step} for name, error in errors.items()} if n and step else {}
+        asked = self.pending[-1].entrants if self.pending else {}
+        found["champion"] = self.contest.serving(asked) if asked else self.contest.champion
+        steps = self.contest.steps  # of the days on which each was asked
+        found["entrants"] = {
+            name: {"mase": error / steps.get(name, step)} for name, error in errors.items() if steps.get(name, step)
+        }
         found["promotions"] = self.contest.log
         found["anomalies"] = self.seen_anomalies
         return found
 
-    def judge(self, forecast: Forecast, actual: float, week_before: float) -> None:
-        """Test, then train the interval. A forecast of a closed day has no scale: it is judged, not learned."""
+    def judge(self, forecast: Forecast, actual: float, week_before: float, unit: float | None = None) -> None:
+        """Test, then train the interval. A forecast that expects nothing has no scale: it is judged, not learned.
+
+        Where days without an amount are ordinary, errors are compared in the `unit` of one with an amount.
+        """
+        for name in forecast.entrants:
+            known = self.contest.steps.get(name, self.tally.step if name in self.contest.errors else 0.0)
+            self.contest.steps[name] = known + abs(actual - week_before)
         covered = self.tally.add(forecast, actual, week_before)
-        if covered is False and forecast.low is not None and forecast.high is not None:
+        far = forecast.outside(actual) > SLIGHT * forecast.scale
+        if covered is False and far and forecast.low is not None and forecast.high is not None:
             self.anomalies.append(Anomaly(forecast.day, actual, forecast.low, forecast.high))
             del self.anomalies[:-ANOMALIES]
             self.seen_anomalies += 1
         if forecast.entrants:
-            self.contest.judge(forecast.day, forecast.entrants, actual)
+            self.contest.judge(forecast.day, forecast.entrants, actual, unit)
         if forecast.scale > 0:
             self.conformal.learn_one((actual - forecast.point) / forecast.scale, covered)

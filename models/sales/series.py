@@ -11,6 +11,7 @@ from models.sales.contest import FIRST
 from models.sales.entrants import Entrants
 from models.sales.forecast import Forecaster
 from models.sales.judge import Anomaly, Forecast, Track
+from models.sales.presence import MINOR
 from models.sales.reconcile import reconcile
 
 ALL: Final = "all"
@@ -29,6 +30,8 @@ FADE: Final = 0.98
 TAKE_OVER: Final = 1.5
 SCALE_FLOOR: Final = 0.1
 """Of the level: weekdays that sell next to nothing must not blow up relative residuals."""
+SIZE_FLOOR: Final = 0.01
+"""Of what a day with an amount usually brings, now or before a decline."""
 
 
 class Ahead(Struct, frozen=True):
@@ -86,26 +89,57 @@ class Series(Struct):
         due = [track.take(day) for track in self.tracks]
         if is_open:
             actual = self.last_e4 / E4
-            week_before = self.forecaster.same_weekday[weekday(day)]
+            week_before, presence = self.forecaster.same_weekday[weekday(day)], self.forecaster.presence
+            unit = presence.size if presence.sparse else None
             for track, forecast in zip(self.tracks, due, strict=True):
                 if forecast is not None and week_before is not None:
-                    track.judge(forecast, actual, week_before)
-            self.entrants.learn_one(day, self.forecaster.calm(day, actual))
-            self.forecaster.learn_one(day, actual)
+                    track.judge(forecast, actual, week_before, unit)
+            self._learn(day, actual)
         if self.forecaster.days >= WARM_DAYS:
             for track in self.tracks:
                 track.pending.append(self.ahead(track, day + track.horizon, calendar))
 
+    def _learn(self, day: int, actual: float) -> None:
+        """Learn an open day. A silence is not learned: whoever sells again sells as before, or as on that day."""
+        model = self.forecaster
+        if model.presence.silent:
+            if abs(actual) < MINOR:
+                model.note(day, actual)
+                return
+            if not model.presence.sparse:
+                model.wake()
+                self.entrants.wake()
+        self.entrants.learn_one(day, model.calm(day, actual), model.presence.clip(actual))
+        model.learn_one(day, actual)
+
     def ahead(self, track: Track, day: int, calendar: Calendar) -> Forecast:
         """Forecast `day` from what is known now."""
-        if calendar.is_closed(day):
-            return Forecast(day, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-        model = self.forecaster
-        points = {FIRST: model.forecast(day)} | self.entrants.forecasts(day, track.horizon)
+        model, presence = self.forecaster, self.forecaster.presence
+        if presence.signed:
+            points = self.entrants.signed(day, track.horizon)
+        else:
+            points = {FIRST: model.forecast(day)} | self.entrants.forecasts(day, track.horizon)
+        naive, average, positive = model.seasonal_naive(day), model.moving_average(), presence.below == 0.0
+        if calendar.is_closed(day) or presence.silent:  # naive forecasts know of neither
+            return Forecast(day, 0.0, 0.0, 0.0, 0.0, naive, average, dict.fromkeys(points, 0.0), positive)
         point = track.contest.point(points)
-        scale = max(point, SCALE_FLOOR * model.level)
+        scale = max(point, SCALE_FLOOR * model.level, SIZE_FLOOR * presence.size, MINOR)
+        if presence.signed or presence.sparse:  # most points lie near zero, and amounts do not
+            scale = max(presence.size, MINOR)
         low, high = track.conformal.interval(point, scale) or (None, None)
-        return Forecast(day, point, scale, low, high, model.seasonal_naive(day), model.moving_average(), points)
+        if low is not None and high is not None and positive:
+            low, high = 0.0 if presence.sparse else max(low, 0.0), max(high, 0.0)
+        return Forecast(day, point, scale, low, high, naive, average, points, positive)
+
+    def expected(self, day: int, calendar: Calendar) -> Forecast:
+        """Forecast what `day` brings on average, to be summed up.
+
+        Where many days bring nothing, the forecast with the least absolute error is near zero, and the mean is not.
+        """
+        forecast, presence = self.ahead(self.tracks[0], day, calendar), self.forecaster.presence
+        if presence.sparse and not presence.signed and forecast.scale > 0.0:
+            return forecast.moved_to(self.forecaster.forecast(day))
+        return forecast
 
     def made(self, track: Track, day: int, calendar: Calendar) -> Forecast:
         """Return the forecast of `day` as it was made, and made to add up; a new one where there is none."""
@@ -208,8 +242,9 @@ class SalesBook(Struct, dict=True):
         )
 
     def _close(self, day: int) -> None:
-        is_open = self.sold_on.pop(day, False)
-        self.calendar.learn_one(day, is_open)
+        sold = self.sold_on.pop(day, False)
+        is_open = sold or self.calendar.is_ordinary(day)  # as was known before the day
+        self.calendar.learn_one(day, sold)
         self._note(day)
         for series in self.series.values():
             series.close(day, self.calendar, is_open)
@@ -228,7 +263,7 @@ class SalesBook(Struct, dict=True):
         made = next((one for one in track.pending if one.day == day), None)
         if made is not None:
             actual = whole.waiting.get(day, 0) / E4
-            self.recent.append(Day(day, actual, made.point, made.low, made.high, made.seasonal_naive))
+            self.recent.append(Day(day, actual, made.point, made.low, made.high, made.naive))
             del self.recent[:-RECENT]
 
     def _tree(self) -> dict[str, Series]:
@@ -255,7 +290,7 @@ class SalesBook(Struct, dict=True):
             return {}
         days = range(self.next_day, self.next_day + WEEK)
         warm = {name: one for name, one in self.series.items() if one.forecaster.days >= WARM_DAYS}
-        weeks = {name: [one.ahead(one.tracks[0], day, self.calendar) for day in days] for name, one in warm.items()}
+        weeks = {name: [one.expected(day, self.calendar) for day in days] for name, one in warm.items()}
         tree = self._tree()
         if set(tree) <= set(weeks):
             tracks = [one.tracks[0] for one in tree.values()]
@@ -287,7 +322,7 @@ class SalesBook(Struct, dict=True):
         last = self.next_day - 1
         horizons = {t.horizon: _shown(kept.made(t, last + t.horizon, self.calendar)) for t in kept.tracks}
         week = self._weeks[series]
-        point, naive = sum(f.point for f in week), sum(f.seasonal_naive for f in week)
+        point, naive = sum(f.point for f in week), sum(f.naive for f in week)
         seen = kept.tracks[0].anomalies
         anomaly = seen[-1] if seen and seen[-1].day == last else None
         return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, horizons, point, naive, anomaly)
@@ -295,8 +330,8 @@ class SalesBook(Struct, dict=True):
     def report(self, series: str) -> dict[int, dict[str, Any]]:
         """How good the forecasts of a series were, by horizon in days, over all judged days.
 
-        Each forecast is judged as it was made, `horizon` days before. Days without any sale in `all` are
-        not judged.
+        Each forecast is judged as it was made, `horizon` days before, and so is that of everybody else.
+        Days without any sale in `all` are not judged, but where such days are ordinary; see `Calendar`.
 
         Returns
         -------
@@ -323,10 +358,11 @@ def _added_up(tracks: Sequence[Track], forecasts: Sequence[Forecast]) -> list[Fo
     if len(forecasts) < 2:
         return list(forecasts)
     points = [forecast.point for forecast in forecasts]
-    errors = [track.tally.variance for track in tracks]
-    wanted, shares = reconcile(points[0], points[1:], errors[0], errors[1:])
+    errors = [t.tally.variance if f.scale > 0.0 else 0.0 for t, f in zip(tracks, forecasts, strict=True)]
+    positive = [forecast.positive for forecast in forecasts]
+    wanted, shares = reconcile(points[0], points[1:], errors[0], errors[1:], positive[1:])
     return [forecast.moved_to(point) for forecast, point in zip(forecasts, [wanted, *shares], strict=True)]
 
 
 def _shown(forecast: Forecast) -> Ahead:
-    return Ahead(forecast.day, forecast.point, forecast.low, forecast.high, forecast.seasonal_naive)
+    return Ahead(forecast.day, forecast.point, forecast.low, forecast.high, forecast.naive)

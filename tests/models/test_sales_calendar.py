@@ -1,8 +1,10 @@
 """Public holidays: learned apart from weekdays, and known ahead."""
 
+import math
 from datetime import date
 
 import msgspec
+import numpy as np
 import pytest
 
 from models.learning import Learning
@@ -96,3 +98,91 @@ def test_a_place_outlives_a_snapshot_and_old_ones_have_none():
 def test_an_unknown_place_is_refused_by_name(place):
     with pytest.raises(Misconfigured, match=f"STREAMSCORE_HOLIDAYS.*{place}"):
         load_settings(holidays=place)
+
+
+def sparse(share, days=900, seed=0, closed=()):
+    """A shop that sells on some days at random, and which days these are."""
+    draw = np.random.default_rng(seed)
+    return [weekday(day) not in closed and draw.random() < share for day in range(days)]
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.5, 0.8])
+def test_a_shop_that_sells_now_and_then_is_not_called_closed(share):
+    calendar, closed = Calendar(), 0
+    for day, sold in enumerate(sparse(share)):
+        closed += calendar.is_closed(day)
+        calendar.learn_one(day, sold)
+    assert closed < 0.02 * 900
+
+
+@pytest.mark.parametrize(("share", "weeks"), [(1.0, 4), (0.8, 8), (0.5, 16), (0.3, 30)])
+def test_the_fewer_days_a_shop_sells_on_the_longer_it_takes_to_know_a_closed_weekday(share, weeks):
+    calendar = Calendar()
+    for day, sold in enumerate(sparse(share, days=7 * weeks, closed=(5, 6))):
+        calendar.learn_one(day, sold)
+    assert calendar.closed == [False] * 5 + [True] * 2
+
+
+def test_a_pause_of_the_shop_closes_no_weekday():
+    calendar = Calendar()
+    for day in range(200):
+        calendar.learn_one(day, weekday(day) != 6)
+    for day in range(200, 240):
+        calendar.learn_one(day, False)
+    assert calendar.asleep
+    calendar.learn_one(240, True)
+    assert [calendar.is_closed(day) for day in range(241, 255)] == [weekday(day) == 6 for day in range(241, 255)]
+
+
+def test_holidays_of_a_shop_that_sells_now_and_then_are_days_like_others():
+    calendar = Calendar(place="GB-ENG")
+    start = day_of(date(2011, 1, 4))
+    for number, sold in enumerate(sparse(0.3, days=365)):
+        day = start + number
+        calendar.learn_one(day, sold and not calendar.is_holiday(day))
+    assert len(calendar.holidays) == 4
+    assert not calendar.is_closed(day_of(date(2012, 4, 6)))
+
+
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.5])
+def test_days_without_a_sale_count_where_they_are_ordinary(share):
+    """What is expected of a week is what a week brings, intervals hold, and all are judged over the same days."""
+    book, draw = SalesBook(), np.random.default_rng(3)
+    weeks, past = [], []
+    for day, sold in enumerate(sparse(share, days=1_000, seed=1)):
+        amount = round(1_000_000 * math.exp(0.2 * draw.normal())) if sold else 0
+        if amount:
+            book.add("all", day, amount)
+        book.close_until(day + 1)
+        past.append(amount / 10_000)
+        if day >= 300:
+            weeks.append(book.outlook("all").week)
+    assert np.mean(weeks) == pytest.approx(7 * np.mean(past[300:]), rel=0.15)
+    for figures in book.report("all").values():
+        assert figures["n"] > 600
+        assert figures["mase"] < 1.2
+        assert figures["coverage_80"] > 0.77
+        own = [entrant["mase"] for entrant in figures["entrants"].values()]
+        assert 0.95 * min(own) < figures["mase"] < 1.05 * max(own)
+
+
+def test_a_sale_on_a_closed_day_is_missed_by_all_but_the_naive():
+    """It says what the weekday brought when it was last open: to know better is not its merit."""
+    book = SalesBook()
+    for day in range(200):
+        if weekday(day) != 6 or day < 30:
+            book.add("all", day, 1_000_000)
+        book.close_until(day + 1)
+    before = book.report("all")[1]
+    sunday = next(day for day in range(200, 207) if weekday(day) == 6)
+    for day in range(200, sunday + 1):
+        book.close_until(day)
+        shown = book.outlook("all").horizons[1]
+        book.add("all", day, 1_000_000)
+    assert (shown.point, shown.high, shown.naive) == (0.0, 0.0, 0.0)
+    book.close_until(sunday + 1)
+    tally = book.series["all"].tracks[0]
+    assert book.report("all")[1]["n"] == before["n"] + sunday + 1 - 200
+    assert tally.tally.naive_error == pytest.approx(0.0, abs=1.0)
+    for name, error in tally.contest.errors.items():
+        assert error >= 100.0, name

@@ -47,21 +47,21 @@ def test_growth_is_followed(entrant):
 def test_no_series_drives_an_entrant_out_of_bounds(amounts):
     entrants = Entrants()
     for day, amount in enumerate(amounts):
-        entrants.learn_one(START + day, amount)
+        entrants.learn_one(START + day, max(amount, 0.0), amount)
     for ahead in (1, 7, 14):
-        assert all(
-            math.isfinite(point) for point in entrants.forecasts(START + len(amounts) - 1 + ahead, ahead).values()
-        )
+        day = START + len(amounts) - 1 + ahead
+        points = entrants.forecasts(day, ahead) | entrants.signed(day, ahead)
+        assert all(math.isfinite(point) for point in points.values())
 
 
 def test_restored_entrants_have_the_same_future():
     entrants = Entrants()
     for day, amount in enumerate(weekly(60)):
-        entrants.learn_one(START + day, amount)
+        entrants.learn_one(START + day, amount, amount)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(entrants), type=Entrants)
     for day, amount in enumerate(weekly(40, seed=1), 60):
-        entrants.learn_one(START + day, amount)
-        again.learn_one(START + day, amount)
+        entrants.learn_one(START + day, amount, amount)
+        again.learn_one(START + day, amount, amount)
     assert again == entrants
 
 

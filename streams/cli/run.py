@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -55,7 +56,7 @@ def worker(
     _log(verbose)
     settings = load_settings()
     if only == "learning":
-        os.nice(BEHIND)
+        give_way()
 
     def started(running: Worker) -> None:
         err.print(f"metrics on http://{settings.metrics_host}:{running.web.port}/metrics", highlight=False)
@@ -67,6 +68,18 @@ def worker(
         guard.cancel()
 
     asyncio.run(run())
+
+
+def give_way() -> None:
+    """Let other processes go first where processors are short.
+
+    Linux may weigh sessions against each other before it looks at processes (`sched_autogroup_enabled`), and knows
+    nothing of `nice` between two sessions then: whoever leads one says it for the session too.
+    """
+    os.nice(BEHIND)
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # another system, or it may not be written
+            Path("/proc/self/autogroup").write_text(str(BEHIND))
 
 
 async def _end_in_time(told: asyncio.Event) -> None:

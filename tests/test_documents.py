@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import msgspec
 import typer
+from typer.testing import CliRunner
 
 from models.campaigns.audience import DOUBLES, INTS, STRINGS
 from models.campaigns.campaign import CampaignFile
+from models.customers.catalogue import CATALOGUE, SCALING
 from schemas.codec import json_schemas
 from streams.campaigns import FEATURES
 from streams.cli import app
@@ -49,6 +52,21 @@ def test_every_field_of_a_campaign_and_every_name_of_an_audience_is_listed():
     assert sorted(listed) == sorted(CampaignFile.__struct_fields__)
     known = set(re.findall(r"`(\w+)`", names))
     assert known >= {*FEATURES, *DOUBLES, *INTS, *STRINGS}
+
+
+def test_every_feature_is_listed_with_what_the_catalogue_says_and_no_other_is():
+    page = (DOCS / "features.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \| (.+?) \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)
+    assert listed == [(one.name, one.unit, one.owner, one.meaning) for one in CATALOGUE]
+    assert f"`{SCALING[: SCALING.index(', within')]}`" in page
+
+
+def test_the_command_lists_every_feature():
+    table = CliRunner().invoke(app, ["models", "features"])
+    found = msgspec.json.decode(CliRunner().invoke(app, ["models", "features", "--json"]).stdout)
+    assert [one["name"] for one in found] == [one.name for one in CATALOGUE]
+    assert set(found[0]) == {"name", "unit", "meaning", "owner", "scaling"}
+    assert all(one.name in table.stdout for one in CATALOGUE)
 
 
 def test_every_metric_that_a_page_names_exists_and_has_these_labels():

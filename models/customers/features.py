@@ -1,8 +1,7 @@
-"""The catalogue of features: names, order, units, and how they are cleaned and scaled. Their one home.
+"""Features as models see them: computed in one pass, cleaned, scaled and packed. `catalogue.py` says what each is.
 
-A feature is computed in natural units from the state at a moment. Before a model sees it, it is
-compressed by `log1p` (signed), bounded and rounded to 16 bits, because that is how a pending example
-keeps it: what is learned is what was scored. Missing is told apart from zero by `has_...` flags.
+Before a model sees a feature, it is compressed by `log1p` (signed), bounded and rounded to 16 bits, because that is how
+a pending example keeps it: what is learned is what was scored. Missing is told apart from zero by `has_...` flags.
 Attributes of customers and offers stand beside them, see `models/customers/attributes.py`.
 """
 
@@ -12,35 +11,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.customers.catalogue import CATALOGUE, FUSED, Moment
 from models.policy import DAY
 from schemas.state import CustomerState
 
-NATURAL: Final = (
-    "recency_days",
-    "tenure_days",
-    "orders",
-    "refunds",
-    "spend",
-    "mean_order",
-    "gap_mean_days",
-    "gap_ratio",
-    "orders_7d",
-    "orders_30d",
-    "orders_90d",
-    "spend_7d",
-    "spend_30d",
-    "spend_90d",
-    "has_bought",
-    "has_gap",
-    "categories",
-    "sent",
-    "opened",
-    "clicked",
-    "converted",
-)
-"""Days, counts, and amounts in units of the main currency."""
+NATURAL: Final = tuple(feature.name for feature in CATALOGUE)
+"""Names of the features, in the order of their columns."""
 BOUND: Final = 60_000.0
 """Scaled values stay within what a 16-bit float holds."""
+_FURTHER: Final = tuple(feature.of for feature in CATALOGUE[FUSED:])
 
 
 def natural(state: CustomerState, at: float, currency: str) -> list[float]:
@@ -77,7 +56,7 @@ def natural(state: CustomerState, at: float, currency: str) -> list[float]:
         opened += offer.opened
         clicked += offer.clicked
         converted += offer.converted
-    return [
+    row = [
         recency,
         tenure,
         orders,
@@ -100,6 +79,10 @@ def natural(state: CustomerState, at: float, currency: str) -> list[float]:
         clicked,
         converted,
     ]
+    if _FURTHER:
+        one = Moment(state, at, currency)
+        row += [of(one) for of in _FURTHER]
+    return row
 
 
 def scaled(rows: Sequence[Sequence[float]]) -> NDArray[np.float16]:

@@ -69,6 +69,18 @@ def list_models(json: Json = False) -> None:
 
 
 @models_app.command()
+def features(json: Json = False) -> None:
+    """List what is known of a customer: each feature with its unit, owner, meaning and scaling. Needs no Redis."""
+    from models.customers.catalogue import CATALOGUE
+    from streams.reporting.model_tables import show_features
+
+    if json:
+        _say([{name: getattr(one, name) for name in one.__struct_fields__ if name != "of"} for one in CATALOGUE])
+    else:
+        show_features(out, CATALOGUE)
+
+
+@models_app.command()
 def show(task: str, json: Json = False) -> None:
     """Show one task: all entrants with their figures, changes with reasons, kept versions and where they come from.
 

@@ -1,11 +1,12 @@
 """Leagues, versions and entrants as tables for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from models.customers.catalogue import Feature
 from streams.operator import Standing
 
 METRICS: Final = (
@@ -49,6 +50,15 @@ def show_list(console: Console, standings: Mapping[str, Standing], retrained: Ma
             total = sum(task["examples"] for task in told["report"].get("tasks", {}).values())
             anew.add_row(name, str(told["offset"]), told["made_at"], f"{total:,}")
         console.print(anew)
+
+
+def show_features(console: Console, catalogue: Sequence[Feature]) -> None:
+    """Print the catalogue."""
+    table = Table("feature", "unit", "made of", "meaning")
+    for one in catalogue:
+        table.add_row(one.name, one.unit, one.owner, one.meaning)
+    table.caption, table.caption_justify = f"Before a model sees it: {catalogue[0].scaling}", "left"
+    console.print(table)
 
 
 def spending(report: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.customers.advance import MAX_KINDS, MAX_NAMES, MAX_TEXT, advance
 from models.customers.attributes import MAX_ATTRIBUTES
+from models.customers.catalogue import CATALOGUE, Moment
 from models.customers.features import NATURAL, natural, pack, scaled, unpack
 from models.policy import Policy
 from schemas.events import Clicked, Converted, Customer, Line, Opened, Purchase, Refund, Sent, Unsubscribed, Withheld
@@ -140,6 +141,23 @@ def test_the_features_agree_with_adding_up_in_any_order_of_arrival(events, shuff
         assert set(row) == set(expected)
         for name, value in expected.items():
             assert row[name] == pytest.approx(float(value), rel=1e-9, abs=1e-7), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, st.just(0) | st.integers(-40 * 86_400, 120 * 86_400))
+def test_what_is_computed_in_one_pass_is_what_the_catalogue_says_to_the_bit(events, later):
+    at = max((event.occurred_at for event in events), default=START).timestamp() + later
+    state = taken_in(events)
+    one = Moment(state, at, "GBP")
+    assert list(map(repr, natural(state, at, "GBP"))) == [repr(feature.of(one)) for feature in CATALOGUE]
+
+
+def test_every_feature_says_what_it_is():
+    assert len({feature.name for feature in CATALOGUE}) == len(CATALOGUE) == len(NATURAL)
+    for feature in CATALOGUE:
+        assert feature.owner in ("transactions", "engagements", "customers"), feature.name
+        assert feature.unit, feature.name
+        assert feature.meaning.endswith("."), feature.name
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,4 +1,4 @@
-"""What moves a task's scores in each segment, on the latest examples."""
+"""What moves a task's scores on the latest examples: in each segment, and of all of them."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -11,7 +11,7 @@ from models.customers.attributes import Pair, unpack_pairs
 from models.customers.features import NATURAL
 from models.segmentation import assign
 from models.serving import predictions
-from models.shard.members import on_rows, own
+from models.shard.members import Found, Owned, on_rows, own
 from schemas.segments import Segments
 from schemas.serving import OFFER, ServingModel
 
@@ -63,19 +63,7 @@ def by_segment(
     """
     if model is None or segments is None or not latest.examples:
         return {}
-    matrix = np.zeros((len(latest.examples), len(NATURAL)))
-    for row, (features, _) in enumerate(latest.examples):  # an old example may know fewer features
-        values = np.frombuffer(features, dtype="<f2")
-        matrix[row, : len(values)] = values
-    pairs = {
-        row: tuple(Pair(key, value, labels.get(key, f"#{key:04x}")) for key, value in unpack_pairs(body).items())
-        for row, (_, body) in enumerate(latest.examples)
-        if body
-    }
-    owned = own(pairs)
-    offered = {row for row, some in pairs.items() if any(pair.key & OFFER for pair in some)}
-    without = [row for row in range(len(matrix)) if row not in offered]
-    found = on_rows(model, matrix, owned, np.array(without, dtype=np.int64) if offered else None)
+    matrix, owned, found = _looked(model, latest, labels)
     scores = np.array(predictions(model, found.z))
     columns = [NATURAL.index(name) for name in segments.features]
     places, _ = assign(segments, np.ascontiguousarray(matrix[:, columns]))
@@ -98,6 +86,46 @@ def by_segment(
             "features": {name: {"size": round(sizes[name], 4), "mean": round(means[name], 4)} for name in first},
         }
     return told
+
+
+def overall(
+    model: ServingModel | None, latest: Latest, labels: Mapping[int, str] = _UNNAMED, most: int = 15
+) -> dict[str, float]:
+    """Return the standard deviation, over the latest examples, of what each feature adds to the score.
+
+    In the unit of the model's own scale, the largest first; what never adds anything is left out.
+    """
+    if model is None or not latest.examples:
+        return {}
+    matrix, owned, found = _looked(model, latest, labels)
+    spreads = dict(zip(found.names, found.parts.std(axis=0).tolist(), strict=True))
+    sums: dict[str, tuple[float, float]] = {}
+    for label, effect in zip(owned.labels, found.effects.tolist(), strict=True):
+        total, squares = sums.get(label, (0.0, 0.0))
+        sums[label] = total + effect, squares + effect * effect
+    for label, (total, squares) in sums.items():
+        mean = total / len(matrix)
+        spreads[label] = max(squares / len(matrix) - mean * mean, 0.0) ** 0.5
+    told = {name: round(spread, 4) for name, spread in spreads.items()}
+    first = sorted((name for name in told if told[name] > 0.0), key=lambda name: (-told[name], name))[:most]
+    return {name: told[name] for name in first}
+
+
+def _looked(model: ServingModel, latest: Latest, labels: Mapping[int, str]) -> tuple[NDArray[np.float64], Owned, Found]:
+    """Return rows of the latest examples, their attributes, and what a model makes of both."""
+    matrix = np.zeros((len(latest.examples), len(NATURAL)))
+    for row, (features, _) in enumerate(latest.examples):  # an old example may know fewer features
+        values = np.frombuffer(features, dtype="<f2")
+        matrix[row, : len(values)] = values
+    pairs = {
+        row: tuple(Pair(key, value, labels.get(key, f"#{key:04x}")) for key, value in unpack_pairs(body).items())
+        for row, (_, body) in enumerate(latest.examples)
+        if body
+    }
+    owned = own(pairs)
+    offered = {row for row, some in pairs.items() if any(pair.key & OFFER for pair in some)}
+    without = [row for row in range(len(matrix)) if row not in offered]
+    return matrix, owned, on_rows(model, matrix, owned, np.array(without, dtype=np.int64) if offered else None)
 
 
 def _add_attributes(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from models.league.by_segment import by_segment
+from models.league.by_segment import by_segment, overall
 from models.league.importance import importance
 from models.league.labels import LabelLeague
 from models.league.league import League
@@ -14,6 +14,8 @@ from schemas.segments import Segments
 from schemas.serving import ServingModel
 
 TRIVIAL: Final = frozenset({"running_mean", "persistence"})
+EXAMPLES_OF: Final = {"purchases": "churn"}
+"""Tasks whose examples are those of another one."""
 LOOKED_AT: Final = 1_000
 """Latest draws that importance is judged on."""
 
@@ -38,12 +40,12 @@ def _task(leagues: Leagues, league: League, segments: Segments | None, labels: M
     report["rolled_back_to"] = care.held.get(task)
     if task != "response":  # its windows are the offers' own
         report["window_days"] = leagues.window_days
-    own = leagues.compiled(task) if task in leagues.latest else None
-    if task in leagues.latest:
-        model = care.serving(task) or own
-        report["importance_by_segment"] = by_segment(model, leagues.latest[task], segments, labels)
+    own = leagues.compiled(task)
+    model, latest = care.serving(task) or own, leagues.latest[EXAMPLES_OF.get(task, task)]
+    report["importance_by_segment"] = by_segment(model, latest, segments, labels)
     if isinstance(league, LabelLeague):
         return _labels(leagues, league, report, own, labels)
+    report["importance"] = overall(model, latest, labels)
     served = report.pop("served")
     name, fresh = leagues.champion(task), report["models"]
     others: dict[str, Any] = {}

@@ -89,7 +89,8 @@ def show_task(console: Console, one: Standing) -> None:
         console.print(f"after {told['examples']:,} examples: {moved} ({told['alarms']} alarms)", highlight=False)
     if report.get("importance"):
         moved = ", ".join(f"{name} {size:.3f}" for name, size in report["importance"].items())
-        console.print(f"What moves the scores (spread of the log odds over customers): {moved}", highlight=False)
+        scale = "the log odds" if any("log_loss" in one for one in everybody(report).values()) else "ln(1 + the amount)"
+        console.print(f"What moves the scores (spread of {scale} over customers): {moved}", highlight=False)
     if report.get("importance_by_segment"):
         console.print(_segments(report["importance_by_segment"]))
     table = Table("version", "champion", "examples", "newest example", *HEADLINES, "offset", "learner", "river")

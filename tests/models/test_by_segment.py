@@ -5,7 +5,10 @@ import pytest
 
 from models.customers.attributes import customer_pairs, offer_pairs, pack_pairs
 from models.customers.features import NATURAL, pack, scaled
-from models.league.by_segment import FEWEST, KEPT, Latest, by_segment
+from models.league.by_segment import FEWEST, KEPT, Latest, by_segment, overall
+from models.lifetimes.draws import FAMILIES, Draws
+from models.lifetimes.entrant import LifetimeEntrant
+from models.serving import score_matrix
 from schemas.segments import Segments
 from schemas.serving import LinearModel
 
@@ -110,3 +113,36 @@ def test_the_latest_are_kept_and_survive_a_snapshot():
     for one in (kept, again):
         one.add(*latest(often[:1]).examples[0])
     assert again.examples == kept.examples
+
+
+def test_over_all_it_is_the_spread_of_what_each_feature_and_attribute_adds():
+    often, gone = shop()
+    told = overall(model(), latest(often + gone, {31: (RED,), 35: (RED,)}), {RED.key: "colour=red"})
+    x = np.array([scaled([one])[0] for one in often + gone], dtype=float)
+    added = x * np.array(model().weights)
+    expected = {name: added[:, place].std() for place, name in enumerate(NATURAL)}
+    expected["colour=red"] = np.std([0.75] * 2 + [0.0] * (len(x) - 2))
+    assert set(told) == {name for name, spread in expected.items() if spread > 0.00005}
+    assert all(told[name] == pytest.approx(expected[name], abs=2e-4) for name in told)
+    assert list(told.values()) == sorted(told.values(), reverse=True)
+    assert overall(None, latest(often)) == overall(model(), Latest()) == {}
+
+
+def test_what_recency_orders_and_tenure_add_to_the_log_of_spend_they_add_to_that_of_purchases():
+    """`purchases` has no explanation of its own in Redis: where one family serves both, it is that of `value`."""
+    draw, shop = np.random.default_rng(1), Draws()
+    for _ in range(300):
+        recency, orders = draw.exponential(60.0), 1 + draw.poisson(draw.exponential(3.0))
+        shop.learn_one(
+            recency, orders, orders * draw.gamma(3.0) * 9.0, recency + draw.exponential(100.0) * (orders > 1)
+        )
+    history = shop.latest(50)
+    for family in FAMILIES:
+        fitted = shop.fitted[family]
+        value, purchases = (LifetimeEntrant(target, 90.0, 0.0, fitted) for target in ("value", "purchases"))
+        (_, of_value), (_, of_purchases) = (
+            score_matrix(one.compiled("t", "1", NATURAL), history) for one in (value, purchases)
+        )
+        assert (of_value[:, [0, 1, 3]] == of_purchases[:, [0, 1, 3]]).all()
+        assert not of_purchases[:, 2].any()
+        assert of_value.any(axis=0).all()

@@ -65,6 +65,15 @@ def test_the_page_is_whole_and_needs_nothing_else(report):
         ET.fromstring(svg)  # noqa: S314 - our own
 
 
+def test_every_score_that_is_served_says_what_moves_it(report):
+    for task in ("churn", "value", "purchases"):
+        told = report["tasks"][task]
+        assert told["importance"], task
+        assert told["importance_by_segment"], task
+    assert not {"spend", "mean_order", "spend_90d"} & set(report["tasks"]["purchases"]["importance"])
+    assert "contribution to ln(1 + the amount)" in page(report, "a shop")
+
+
 def test_every_task_stands_beside_its_baselines(report):
     words = " ".join(Page(page(report, "a shop")).words)
     for task, figures in report["tasks"].items():

@@ -59,6 +59,7 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
     rivals = {name: found for name, found in everybody.items() if shares.get(name, 1.0) == 1.0}
     winners = {metric: best(metric, {name: found.get(metric) for name, found in rivals.items()}) for metric in metrics}
     champion, others = figures["champion"], figures.get("judged")
+    scale = "the log odds" if "log_loss" in metrics else "ln(1 + the amount)"
     rows = [
         {
             "name": name,
@@ -79,7 +80,8 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         "binary": "log_loss" in metrics, "others": others.get("others", "") if isinstance(others, dict) else "",
         "months": charts.months(_shown(months, champion, figures["baselines"])) if _several(months) else "",
         "reliability": charts.reliability(figures["reliability"]) if figures.get("reliability") else "",
-        "importance": charts.bars(figures["importance"], "spread of the log odds") if figures.get("importance") else "",
+        "importance": charts.bars(figures["importance"], f"spread of {scale}") if figures.get("importance") else "",
+        "scale": scale,
         "by_segment": list(figures.get("importance_by_segment", {}).values()),
         "pending": figures.get("pending"),
         "changes": figures.get("changes", [])[-CHANGES:],

@@ -11,6 +11,7 @@ only those bytes are learned from that lie in a piece which several customers sh
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,7 @@ BETTER: Final = 0.97
 KEPT: Final = 12
 """Dictionaries of a shard; the last serves for good."""
 SIZE: Final = 16_384
+_LEARNS: Final = ThreadPoolExecutor(1, "packing")
 _FIELD: Final = "words"
 _BETWEEN: Final = b"\xc1"
 _FORMAT: Final = zstandard.FORMAT_ZSTD1_MAGICLESS
@@ -106,12 +108,16 @@ class Packing:
         return self._written >= self._after and len(self._samples) >= SAMPLES
 
     async def learn(self) -> None:
-        """Learn a dictionary, and take it if it is better. A thread does it: nobody but the shard waits."""
+        """Learn a dictionary, and take it if it is better.
+
+        A thread does it: nobody but the shard waits. One thread for all shards: learning takes 100 times the memory of
+        what is learned from, and what many threads have taken at the same time is not given back.
+        """
         samples = list(self._samples.values())
         self._samples.clear()
         self._written, self._after = 0, AGAIN * self._after
         if len(self._words) < KEPT:
-            words, writer = await asyncio.to_thread(self._better, samples)
+            words, writer = await asyncio.get_running_loop().run_in_executor(_LEARNS, self._better, samples)
             if writer is not None:
                 self._words.append(words)
                 self._writer = writer

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -162,3 +163,28 @@ def test_it_holds_nothing_that_few_customers_have():
 
 def test_without_anything_in_common_nothing_is_learned():
     assert learn([os.urandom(200) for _ in range(SAMPLES)]) == b""
+
+
+def test_shards_learn_one_after_the_other(monkeypatch):
+    """What several take at the same time is memory that the process keeps."""
+    at_work, most = [], []
+
+    def slow(samples):
+        at_work.append(1)
+        most.append(len(at_work))
+        time.sleep(0.05)
+        at_work.pop()
+        return learn(samples)
+
+    monkeypatch.setattr(module, "learn", slow)
+
+    async def run():
+        packings = [Packing() for _ in range(3)]
+        for packing in packings:
+            packing._samples = dict(bodies(600))
+        await asyncio.gather(*(packing.learn() for packing in packings))
+        return packings
+
+    packings = asyncio.run(run())
+    assert most == [1, 1, 1]
+    assert all(packing.unsaved for packing in packings)

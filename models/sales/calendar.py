@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 WEEK: Final = 7
 WEEKS_REMEMBERED: Final = 26
+WEEKS_DENSITY: Final = 8
+"""The last weeks, from which it is known how many days have a sale."""
 WEEKS_ENOUGH: Final = 4
 """Empty days in a row before a weekday may count as closed."""
 ASLEEP: Final = 4 * WEEK
@@ -23,11 +25,11 @@ HOLIDAYS_ENOUGH: Final = 2
 """Public holidays without a sale, after which the next one counts as closed."""
 HOLIDAY_EVIDENCE: Final = math.log(20.0)
 """As before, for holidays: shops are often closed on them."""
-KEEP: Final = 1.0 - 1.0 / 180.0
+KEEP: Final = 1.0 - 1.0 / 50.0
 """What an open day after a sale leaves of the shares before."""
 SURE: Final = 20.0
 MOST: Final = 0.85
-"""Where fewer open days after one with a sale have one too, of at least 20, an empty day is an ordinary one."""
+"""Where fewer open days after one with a sale have one too, of 20 or more or beyond doubt, an empty day is ordinary."""
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -80,8 +82,8 @@ class Calendar(Struct):
     """Weekdays on which the shop does not sell although it sells on others, pauses, and public holidays of `place`.
 
     A weekday is closed once its empty days in a row are 1,000 times as likely if it is, against the shop's own density:
-    four weeks for a shop that sells on every other day, more than a year for one that sells on one day in seven.
-    One sale opens it again. Days of a pause, from the seventh without a sale on, say nothing of a weekday. A pause
+    four weeks for a shop that sells on all other days, some twenty for one that sells on one day in three. One sale
+    opens it again. Days of a pause, from the seventh without a sale on, say nothing of a weekday. A pause
     that is as unlikely closes all days until the next sale.
 
     Public holidays are learned apart: those to come are closed after two without a sale where a sale was to be
@@ -130,7 +132,7 @@ class Calendar(Struct):
 
     def is_ordinary(self, day: int) -> bool:
         """Whether `day` counts without a sale too, for the shop does not sell on each day that it is open."""
-        return self.after >= SURE and self.again < MOST * self.after and not self.is_closed(day)
+        return self._misses and not self.is_closed(day)
 
     @property
     def asleep(self) -> bool:
@@ -141,6 +143,17 @@ class Calendar(Struct):
         return not sold or _log_beta(sold, empty) - _log_beta(sold, empty + self.idle_open) >= EVIDENCE
 
     @property
+    def _misses(self) -> bool:
+        """Whether days after one with a sale have one clearly less often than most of the time."""
+        empty = self.after - self.again
+        if self.again >= MOST * self.after:
+            return False
+        likely = empty * math.log(empty / self.after / (1.0 - MOST))
+        if self.again > 0.0:
+            likely += self.again * math.log(self.again / self.after / MOST)
+        return self.after >= SURE or likely >= EVIDENCE
+
+    @property
     def _closes_on_holidays(self) -> bool:
         if len(self.holidays) < HOLIDAYS_ENOUGH or True in self.holidays:
             return False
@@ -148,10 +161,10 @@ class Calendar(Struct):
         return _log_beta(sold, empty) - _log_beta(sold, empty + len(self.holidays)) >= HOLIDAY_EVIDENCE
 
     def _counts(self) -> tuple[int, int]:
-        """Return how many of the remembered open days had a sale, and how many had none."""
-        empty = sum(flags.count(False) for flags in self.sold)
-        shut = sum(_run(flags) for flags, closed in zip(self.sold, self.closed, strict=True) if closed)
-        return sum(flags.count(True) for flags in self.sold), empty - shut
+        """Return how many open days of late had a sale, and how many had none."""
+        lately = [flags[-WEEKS_DENSITY:] for flags in self.sold]
+        shut = sum(_run(flags) for flags, closed in zip(lately, self.closed, strict=True) if closed)
+        return sum(flags.count(True) for flags in lately), sum(flags.count(False) for flags in lately) - shut
 
     def _review(self) -> None:
         """Close the weekdays, together or none, whose silence is best explained so: likelihoods of days with a sale."""
@@ -160,6 +173,8 @@ class Calendar(Struct):
         if not silent:
             return
         sold, empty = self._counts()
+        empty += sum(max(runs[w] - WEEKS_DENSITY, 0) for w in silent)
+        share = sold / (sold + empty)
         open_likely = _log_beta(sold, empty)
         best, close = 0.0, 0
         for number, w in enumerate(silent, 1):
@@ -169,6 +184,7 @@ class Calendar(Struct):
                 best, close = gain, number
         for w in silent[:close]:
             self.closed[w] = True
+            self.after = max(self.after - runs[w] * share, self.again)  # its empty days were not ordinary after all
 
 
 def _log_beta(sold: int, empty: int) -> float:

@@ -115,12 +115,12 @@ def test_a_shop_that_sells_now_and_then_is_not_called_closed(share):
     assert closed < 0.02 * 900
 
 
-@pytest.mark.parametrize(("share", "weeks"), [(1.0, 4), (0.8, 8), (0.5, 16), (0.3, 30)])
+@pytest.mark.parametrize(("share", "weeks"), [(1.0, 4), (0.8, 8), (0.5, 16), (0.3, 40)])
 def test_the_fewer_days_a_shop_sells_on_the_longer_it_takes_to_know_a_closed_weekday(share, weeks):
     calendar = Calendar()
-    for day, sold in enumerate(sparse(share, days=7 * weeks, closed=(5, 6))):
+    for day, sold in enumerate(sparse(share, days=7 * weeks, closed=(6,))):
         calendar.learn_one(day, sold)
-    assert calendar.closed == [False] * 5 + [True] * 2
+    assert calendar.closed == [False] * 6 + [True]
 
 
 def test_a_pause_of_the_shop_closes_no_weekday():
@@ -132,6 +132,36 @@ def test_a_pause_of_the_shop_closes_no_weekday():
     assert calendar.asleep
     calendar.learn_one(240, True)
     assert [calendar.is_closed(day) for day in range(241, 255)] == [weekday(day) == 6 for day in range(241, 255)]
+
+
+def test_a_shop_that_no_longer_sells_every_day_is_soon_known():
+    calendar, waited = Calendar(), None
+    for day in range(300):
+        calendar.learn_one(day, True)
+    for number, sold in enumerate(sparse(0.3, days=200)):
+        if waited is None and calendar.is_ordinary(300 + number):
+            waited = number
+        calendar.learn_one(300 + number, sold)
+    assert 14 < waited < 70
+
+
+def test_of_a_shop_that_hardly_sells_it_is_known_early():
+    calendar = Calendar()
+    for day, sold in enumerate(sparse(0.05, days=150, seed=2)):
+        calendar.learn_one(day, sold)
+    assert calendar.after < 20
+    assert calendar.is_ordinary(150)
+
+
+@pytest.mark.parametrize("shut", [(6,), (5, 6), (2, 6)])
+def test_a_shop_that_opens_on_most_days_has_no_ordinary_empty_days(shut):
+    """Neither before its closed weekdays are known nor after a fortnight without a sale."""
+    calendar = Calendar()
+    for day in range(250):
+        pauses = 60 <= day < 74 or day in (100, 123, 127)
+        if weekday(day) not in shut or pauses:
+            assert not calendar.is_ordinary(day)
+        calendar.learn_one(day, weekday(day) not in shut and not pauses)
 
 
 def test_holidays_of_a_shop_that_sells_now_and_then_are_days_like_others():

@@ -30,7 +30,7 @@ def number(value: Any) -> str:
 
 def show_list(console: Console, standings: Mapping[str, Standing], retrained: Mapping[str, Mapping[str, Any]]) -> None:
     """Print who serves each task, from what, and what can serve again."""
-    table = Table("task", "serves", "champion", "examples", "newest", "published", "can serve again")
+    table = Table("task", "serves", "champion", "examples", "newest", "published", "memory", "can serve again")
     for column in table.columns:
         column.overflow = "fold"  # a version cut short cannot be copied
     for task, one in standings.items():
@@ -39,7 +39,8 @@ def show_list(console: Console, standings: Mapping[str, Standing], retrained: Ma
         champion = one.lineage.get("champion") or one.report["champion"]
         dates = [one.lineage.get(name) or "-" for name in ("newest_example_at", "published_at")]
         known = [champion, f"{one.report['examples']:,}", *dates]
-        table.add_row(task, serves + held, *known, ", ".join(one.kept) or "-")
+        memory = f"{one.report['bytes'] / 1e6:,.1f} MB" if "bytes" in one.report else "-"
+        table.add_row(task, serves + held, *known, memory, ", ".join(one.kept) or "-")
     console.print(table)
     for task, one in standings.items():
         if "budget" in one.report:

@@ -107,6 +107,9 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
             "yes" if champion > known[best] else "no",
         )
     console.print(table)
+    sizes = [f"{task} {told['bytes'] / 1e6:.1f} MB" for task, told in tasks.items() if told.get("bytes")]
+    if sizes:
+        console.print(f"Memory of the leagues: {', '.join(sizes)}", highlight=False)
 
 
 def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:

@@ -4,16 +4,20 @@ import copy
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from io import StringIO
 
 import msgspec
 import pytest
 
+from models.learning import Learning
 from models.policy import Policy
 from models.shard import Shop
 from streams.backtest import backtest
 from streams.replay.simulated import Simulation
 from streams.reporting.page import charts, page
 from streams.reporting.page.figures import verdict
+from streams.reporting.plain import Plain
+from streams.reporting.summary import show
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -72,6 +76,24 @@ def test_every_score_that_is_served_says_what_moves_it(report):
         assert told["importance_by_segment"], task
     assert not {"spend", "mean_order", "spend_90d"} & set(report["tasks"]["purchases"]["importance"])
     assert "contribution to ln(1 + the amount)" in page(report, "a shop")
+
+
+def test_the_memory_of_each_league_is_told(report):
+    sizes = {task: report["tasks"][task]["bytes"] for task in ("response", "churn", "value", "purchases")}
+    assert all(10_000 < size < 30_000_000 for size in sizes.values()), sizes
+    assert f"the league takes {sizes['churn'] / 1e6:.1f} MB" in page(report, "a shop")
+    console = Plain(width=200, record=True, file=StringIO())
+    show(console, report)
+    assert f"churn {sizes['churn'] / 1e6:.1f} MB" in console.export_text()
+
+
+def test_it_is_measured_again_as_examples_grow_and_not_each_time(monkeypatch):
+    leagues, asked = Learning(Policy()).leagues, []
+    monkeypatch.setattr("models.learning.leagues.freeze", lambda state, _: asked.append(state["examples"]) or b"12")
+    for examples in range(100, 200):
+        leagues["churn"].examples = examples
+        assert leagues.size("churn") == 2
+    assert asked == [100, 111, 123, 136, 150, 166, 183]
 
 
 def test_every_task_stands_beside_its_baselines(report):

@@ -29,10 +29,13 @@ def persistence(task: str, feature: str, names: Sequence[str]) -> LinearModel:
 
 
 def carrying(served: LinearModel, lifetimes: LifetimeModel) -> MixtureModel:
-    """Return what serves with all the weight, and a buy-till-you-die model with none: others read it there."""
+    """Return what serves with all the weight, and a buy-till-you-die model with none: others read it there.
+
+    The version names both: it is another when the parameters are, or nobody would publish them.
+    """
     return MixtureModel(
         task=served.task,
-        version=served.version,
+        version=f"{served.version}:{lifetimes.lifetimes.version}",
         features=served.features,
         intercept=0.0,
         weights=(1.0, 0.0),

@@ -211,7 +211,7 @@ class Leagues(Mapping[str, League]):
             return model
         trivial = persistence(task, PERSISTING[task], NAMES[task])
         lives = league.entrants().get(LIFETIMES) if task == "purchases" else None
-        known = lives.compiled(task, league.version, NAMES[task]) if lives is not None else None
+        known = lives.compiled(task, LIFETIMES, NAMES[task]) if lives is not None else None
         return carrying(trivial, known) if isinstance(known, LifetimeModel) else trivial
 
     def keep(self, task: str) -> None:

@@ -225,3 +225,20 @@ def test_what_is_kept_is_bounded_and_what_serves_is_never_dropped(steps):
 def test_requests_read_as_they_are_written():
     request = Request("a", "rollback", "churn", "", "120", "odd")
     assert msgspec.json.decode(msgspec.json.encode(request), type=Request) == request
+
+
+def test_newly_fitted_parameters_that_persistence_carries_are_another_version():
+    """Stages are read from them: under the same version nobody would publish them."""
+    learning = Learning(Policy())
+    cold = learning.serving().purchases
+    assert learning.leagues.champion("purchases") == "persistence"
+    seen = {cold.version: cold}
+    draw = np.random.default_rng(3)
+    for _ in range(500):
+        tenure = float(draw.uniform(30, 300))
+        orders = float(1 + draw.poisson(tenure / 60))
+        values = [float(draw.uniform(0, tenure)), orders, 20.0 * orders, tenure, 20.0]
+        learning.take("segments", [{"drawn": [values], "moves": {}}])
+        model = learning.serving().purchases
+        assert seen.setdefault(model.version, model) == model
+    assert len(seen) >= 3

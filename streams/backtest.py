@@ -25,6 +25,7 @@ from streams.memory.ledger import MemoryLedger
 from streams.outgoing import read_examples
 from streams.reporting.report import put_together, utc
 from streams.shard import Shard
+from streams.sizes import Sizes
 
 ROUND: Final = 500
 """Events handed over at once; models are published in between. An answer to a contact is learned as it matures."""
@@ -149,7 +150,7 @@ class Backtest:
         scores = self.ledger.scores.values()
         names = (present.get(int(fields.get("segment", -1)), fields.get("segment_name", "")) for fields in scores)
         places = [shard.hold.place for shard in self.shards.values()]
-        return put_together(places, self.learning.report(), Counter(names), self.seconds)
+        return put_together(places, Sizes().report(self.learning), Counter(names), self.seconds)
 
 
 async def _advance(test: Backtest, at: float) -> None:

@@ -29,6 +29,7 @@ from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
 from streams.redis.scripts import TAKE, WRITE
 from streams.settings import Settings
+from streams.sizes import Sizes
 from streams.snapshots import PARTITION, Saved, Snapshots, Taken, is_new
 
 SOONEST: Final = 0.5
@@ -71,7 +72,7 @@ class LearningAgent:
         self.settings, self.ledger, self.metrics, self.fail = settings, ledger, metrics, fail
         self.client: Any = ledger.client
         self.keys = Keys(settings.prefix)
-        self.snapshots = Snapshots(self.client, settings)
+        self.snapshots, self.sizes = Snapshots(self.client, settings), Sizes()
         self._take_script = self.client.register_script(TAKE)
         self._write_script = self.client.register_script(WRITE)
         self.topic = f"{settings.prefix}examples"
@@ -332,7 +333,7 @@ class LearningAgent:
             commands.append(["HSET", learner, "asked", msgspec.json.encode(learning.leagues.care.asked)])
             commands.append(["HDEL", self.keys.pinned, *asked])
         if with_report:
-            report = learning.report()
+            report = self.sizes.report(learning)
             self.metrics.learning(learning, report)
             commands += public.of_report(learning, report)
             commands.append(["HSET", learner, "report", msgspec.json.encode(report), "reported", str(upto)])

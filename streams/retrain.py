@@ -22,6 +22,7 @@ from streams.outgoing import read_examples
 from streams.redis.keys import Keys
 from streams.redis.ledger import lineage_of
 from streams.settings import Settings
+from streams.sizes import Sizes
 from streams.snapshots import PARTITION, SNAPSHOT, Taken, is_new, pieces_of, snapshot_key
 
 POLL: Final = 500
@@ -58,7 +59,7 @@ def retrain(client: Any, settings: Settings, name: str, progress: Progress, dry_
         raise Unavailable(f"kafka: {error!r}") from error
     told = {
         "offset": place.next, "records": records, "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "report": learning.report(),
+        "report": Sizes().report(learning),
     }  # fmt: skip
     return told if dry_run else _keep(client, settings, name, learning, place, taken, told)
 

@@ -16,7 +16,6 @@ from models.league.contract import Learner
 from models.league.fallback import carrying, persistence
 from models.league.labels import LabelLeague
 from models.league.league import League, amount_league
-from models.league.snapshot import freeze
 from models.learning.care import Care, Kept
 from models.lifetimes.draws import FAMILIES, Draws
 from models.lifetimes.entrant import LifetimeEntrant, Target
@@ -67,7 +66,6 @@ class Leagues(Mapping[str, League]):
         self.asks = False
         self.latest = {task: Latest() for task in PRIORS}
         self.asked: dict[Opened, list[dict[str, float]]] = {}
-        self.sizes: dict[str, tuple[int, int]] = {}
 
     def __getitem__(self, task: str) -> League:
         """Return the league of a task."""
@@ -84,14 +82,6 @@ class Leagues(Mapping[str, League]):
     def champion(self, task: str) -> str:
         """Name of who serves a task."""
         return self.contests[task].champion if task in self.contests else self[task].champion_name
-
-    def size(self, task: str) -> int:
-        """Bytes of a league as a snapshot keeps it. Measured anew when examples are a tenth more."""
-        examples, (before, size) = self[task].examples, self.sizes.get(task, (-1, 0))
-        if examples > 1.1 * before:
-            size = len(freeze(self[task].state(), b"to be measured"))
-            self.sizes[task] = examples, size
-        return size
 
     # Learning.
 

@@ -37,7 +37,6 @@ def _task(leagues: Leagues, league: League, segments: Segments | None, labels: M
     task, care = league.task, leagues.care
     report = league.report()
     report["changes"] = _changes(leagues, league, report.get("changes", []))
-    report["bytes"] = leagues.size(task)
     report["rolled_back_to"] = care.held.get(task)
     if task != "response":  # its windows are the offers' own
         report["window_days"] = leagues.window_days

@@ -18,6 +18,7 @@ from streams.reporting.page import charts, page
 from streams.reporting.page.figures import verdict
 from streams.reporting.plain import Plain
 from streams.reporting.summary import show
+from streams.sizes import Sizes
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -88,12 +89,13 @@ def test_the_memory_of_each_league_is_told(report):
 
 
 def test_it_is_measured_again_as_examples_grow_and_not_each_time(monkeypatch):
-    leagues, asked = Learning(Policy()).leagues, []
-    monkeypatch.setattr("models.learning.leagues.freeze", lambda state, _: asked.append(state["examples"]) or b"12")
+    learning, sizes, asked = Learning(Policy()), Sizes(), []
+    monkeypatch.setattr("streams.sizes.freeze", lambda state, _: asked.append(state.get("examples")) or b"12")
+    learning.report()
     for examples in range(100, 200):
-        leagues["churn"].examples = examples
-        assert leagues.size("churn") == 2
-    assert asked == [100, 111, 123, 136, 150, 166, 183]
+        learning.leagues["churn"].examples = examples
+        assert sizes.report(learning)["tasks"]["churn"]["bytes"] == 2
+    assert [examples for examples in asked if examples] == [100, 111, 123, 136, 150, 166, 183]
 
 
 def test_every_task_stands_beside_its_baselines(report):

@@ -33,8 +33,9 @@ LEAST: Final = 0.02
 CUT: Final = 4.0
 """Differences are cut at so many mean losses: one huge order must not decide."""
 FORGETTING: Final = 1.0 / 2_000
-LATE: Final = 5_000.0
-"""Examples that uncut losses look back on: long enough to hold some of the orders that make the difference."""
+LATE: Final = 1_000.0
+"""Examples that uncut losses look back on: enough to hold some of the orders that make the difference, and few enough
+to forget soon what a challenger said before it knew anything."""
 SURE: Final = 500
 """Examples since the champion began, below which the mean of uncut differences is not looked at."""
 RHO2: Final = 17.4 / 2_000.0

@@ -89,6 +89,18 @@ def test_a_place_that_was_lost_by_chance_is_got_back():
     assert "where orders are large" in contest.log[0]["reason"]
 
 
+def test_who_knew_nothing_at_first_serves_soon_after():
+    draw, contest = np.random.default_rng(1), AmountContest("persistence")
+    for number in range(3_000):
+        level = float(draw.gamma(1.0, 2.0))
+        known = 0.0 if number < 300 else 0.7 * level
+        contest.judge(
+            float(draw.poisson(0.7 * level)), {"persistence": float(draw.poisson(level)), "other": known}, 0.0
+        )
+    assert contest.champion == "other"
+    assert contest.log[0]["examples"] < 2_500
+
+
 def test_alike_where_few_orders_are_huge_hardly_anybody_is_promoted():
     changes = 0
     for seed in range(20):

@@ -187,9 +187,12 @@ class RelayThread:
         self._loop.close()
 
     async def send(self, partition: int, entries: Sequence[Entry]) -> None:
-        """As `Relay.send`; cancelled here, it is cancelled there."""
+        """As `Relay.send`; cancelled here, it is cancelled there. Raises `Unavailable` once it has stopped."""
         assert self._relay is not None  # noqa: S101 - started
         await self._on_thread(self._relay.send(partition, entries))
 
     async def _on_thread(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop.is_closed():  # a shard that is let go at the end may still want to send
+            work.close()
+            raise Unavailable("kafka: what leaves has stopped")
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))

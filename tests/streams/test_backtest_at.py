@@ -14,6 +14,7 @@ from schemas.codec import encode
 from schemas.events import Customer, Line, Purchase, Refund
 from streams.backtest import backtest_at
 from streams.cli import app
+from streams.cli.app import out
 from streams.errors import Misconfigured
 from streams.replay import cdnow
 from streams.reporting.plain import Plain
@@ -146,7 +147,13 @@ def test_other_events_and_a_clock_that_is_wrong_do_not_make_sales_go_on(events):
     assert run([*events, next_year], 200.0)[1].days == 200.0
 
 
-def test_every_report_says_which_days_are_judged(tmp_path, events):
+@pytest.fixture
+def wide(monkeypatch):
+    """A terminal in which no cell of a table is broken into lines."""
+    monkeypatch.setattr(out, "_width", 200)
+
+
+def test_every_report_says_which_days_are_judged(tmp_path, events, wide):
     file, report, html = (tmp_path / name for name in ("events.jsonl", "report.json", "page.html"))
     file.write_bytes(b"\n".join(map(encode, events)))
     at = last_day_of(events) - timedelta(days=15)
@@ -164,7 +171,7 @@ def test_every_report_says_which_days_are_judged(tmp_path, events):
     assert ended.stderr == ""  # no progress bar where nobody looks
 
 
-def test_tables_and_page_have_the_window_that_was_set(tmp_path, events, monkeypatch):
+def test_tables_and_page_have_the_window_that_was_set(tmp_path, events, monkeypatch, wide):
     file, html = tmp_path / "events.jsonl", tmp_path / "page.html"
     file.write_bytes(b"\n".join(map(encode, events[:600])))
     monkeypatch.setenv("STREAMSCORE_WINDOW_DAYS", "30")

@@ -195,3 +195,16 @@ def test_what_fails_on_the_thread_fails_here_and_what_is_cancelled_here_ends_the
 
 async def acknowledge(made, thread):
     await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made.producer.acknowledge(), thread._loop))
+
+
+def test_who_sends_after_the_end_is_told_so():
+    """A shard that is let go while the worker ends must not end it with an error."""
+
+    async def run():
+        relay = RelayThread("127.0.0.1:1", "")
+        relay._relay = Relay("127.0.0.1:1", "")
+        await relay.stop()
+        with pytest.raises(Unavailable):
+            await relay.send(0, [])
+
+    asyncio.run(run())

@@ -234,7 +234,7 @@ class Metrics:
         self._market(report["market"])
         for task, figures in report["tasks"].items():
             self._task(task, figures)
-        segments = learning.groups.clusters.compiled("")
+        segments = learning.groups.compiled()
         names = segments.named() if segments is not None else {}
         sizes: Tally[str] = Tally()
         for segment, customers in learning.groups.members.items():

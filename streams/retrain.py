@@ -11,7 +11,6 @@ import msgspec
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from models.league.snapshot import freeze
 from models.learning import Learning
 from schemas.commit import TopicPlace
 from streams.errors import Misconfigured, Unavailable
@@ -23,7 +22,7 @@ from streams.redis.keys import Keys
 from streams.redis.ledger import lineage_of
 from streams.settings import Settings
 from streams.sizes import Sizes
-from streams.snapshots import PARTITION, SNAPSHOT, Taken, is_new, pieces_of, snapshot_key
+from streams.snapshots import PARTITION, Saved, Snapshots, Taken, is_new
 
 POLL: Final = 500
 """Records a poll."""
@@ -113,18 +112,11 @@ def _keep(
     told: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Write snapshot and place under a name of their own; nobody serves from it."""
-    keys, key = Keys(settings.prefix), snapshot_key(settings)
-    base = f"{keys.snapshot(PARTITION, SNAPSHOT)}:{name}-{secrets.token_hex(4)}"
-    snapshot = pieces_of(base, freeze(learning.state(), key))
-    parts = {part: pieces_of(f"{base}:{part}", freeze(body, key)) for part, body in learning.parts().items()}
-    for written in (snapshot, *parts.values()):
-        for piece, body in written.items():
-            client.set(piece, body)
-    fields = {
-        "log": msgspec.json.encode(place).decode(), "taken": msgspec.json.encode(taken).decode(),
-        "pieces": msgspec.json.encode(list(snapshot)).decode(),
-        "parts": msgspec.json.encode({part: list(some) for part, some in parts.items()}).decode(),
-    }  # fmt: skip
+    own = f"{name}-{secrets.token_hex(4)}"
+    saved, fresh = Snapshots(client, settings).cut(learning, Saved(), place, taken, own)
+    for piece, body in fresh.items():
+        client.set(piece, body)
+    fields = {part: msgspec.json.encode(one).decode() for part, one in msgspec.structs.asdict(saved).items()}
     told = told | {"fields": fields}
-    client.hset(keys.retrained, name, msgspec.json.encode(told))
+    client.hset(Keys(settings.prefix).retrained, name, msgspec.json.encode(told))
     return told

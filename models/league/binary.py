@@ -29,8 +29,12 @@ class Binary:
     def score_one(self, x: Features) -> float:
         """Probability in [0, 1]."""
         if self.seen < COLD:
-            return (self.prior * PRIOR_WEIGHT + self.positives) / (PRIOR_WEIGHT + self.seen)
+            return self._rate()
         return self._chance(x)
+
+    def _rate(self) -> float:
+        """Return the share of positives so far, the prior counted in."""
+        return (self.prior * PRIOR_WEIGHT + self.positives) / (PRIOR_WEIGHT + self.seen)
 
     def learn_one(self, x: Features, y: float) -> None:
         """Learn a label of 0 or 1."""

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from models.league.binary import COLD, PRIOR_WEIGHT, Binary
+from models.league.binary import COLD, Binary
 from models.league.columns import WIDTH
 from models.league.contract import Features
 from models.league.dynamic import linear_of
@@ -67,7 +67,7 @@ class Hinge(Binary):
         self.weights[at] -= RATE * slope / np.sqrt(self.squares[at])
 
     def _weight(self, label: bool) -> float:
-        rate = (self.prior * PRIOR_WEIGHT + self.positives) / (PRIOR_WEIGHT + self.seen)
+        rate = self._rate()
         return min(0.5 / (rate if label else 1.0 - rate), HEAVIEST)
 
     def _forget(self, place: int) -> None:

@@ -166,7 +166,7 @@ def acknowledge_on_exception() -> None:
 
 def place_forgotten() -> None:
     """The learner restores what it has learned, and forgets up to where."""
-    from streams.snapshots import Saved
+    from streams.redis.saved import Saved
 
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def init(self: Any, head: int, snapshot: Any, *args: Any) -> None:

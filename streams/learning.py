@@ -27,10 +27,11 @@ from streams.publishing import Published
 from streams.redis.client import redis_errors
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
+from streams.redis.saved import PARTITION, Saved, Taken, is_new
 from streams.redis.scripts import TAKE, WRITE
 from streams.settings import Settings
 from streams.sizes import Sizes
-from streams.snapshots import PARTITION, Saved, Snapshots, Taken, is_new
+from streams.snapshots import Snapshots
 
 SOONEST: Final = 0.5
 """Seconds between commits, at least; more where much is written."""

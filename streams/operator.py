@@ -11,12 +11,12 @@ import msgpack
 import msgspec
 from kafka.errors import KafkaError
 
-from schemas.commit import TopicPlace
 from schemas.requests import OPERATOR, Request
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.kafka.security import for_python
 from streams.redis.keys import Keys
 from streams.redis.models import Pin
+from streams.redis.saved import PARTITION, Saved
 from streams.redis.scripts import TAKE, WRITE
 from streams.settings import Settings
 
@@ -27,7 +27,6 @@ if asked and cjson.decode(asked)[ARGV[1]] then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return 1
 """
-PARTITION: Final = 0
 ATTEMPTS: Final = 20
 """Takings before giving up: the running learner may take itself again in between."""
 FIRST: Final = "first"
@@ -134,23 +133,9 @@ def drop(client: Any, settings: Settings, name: str) -> bool:
     if found is None:
         return False
     client.hdel(keys.retrained, name)
-    for piece in _pieces(found["fields"]):
+    for piece in Saved.of(found["fields"]).keys:
         client.unlink(piece)
     return True
-
-
-def _pieces(fields: dict[str, str]) -> list[str]:
-    return _named(msgspec.json.decode(fields["pieces"]), msgspec.json.decode(fields["parts"]))
-
-
-def _named(pieces: list[str], parts: dict[str, list[str]]) -> list[str]:
-    return [*pieces, *(piece for some in parts.values() for piece in some)]
-
-
-def _of_before_alone(fields: dict[str, str], kept: dict[str, str]) -> list[str]:
-    """Pieces of the snapshot before the last one: without a learner that can go back to it nobody needs them."""
-    before = msgspec.json.decode(fields.get("before", "{}"))
-    return sorted({*_named(before.get("pieces", []), before.get("parts", {}))} - {*_pieces(kept)})
 
 
 def take_over(client: Any, settings: Settings, name: str) -> str:
@@ -171,25 +156,27 @@ def take_over(client: Any, settings: Settings, name: str) -> str:
     found = retrained(client, settings).get(name)
     if found is None:
         raise Misconfigured(f"no learner {name} was trained anew: `models list` shows which there are")
+    pieces = Saved.of(found["fields"]).keys
     for _ in range(ATTEMPTS):
         flat = client.eval(TAKE, 1, learner, 1)
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         before = _name_of_former(client, settings, name)
         kept = {one: fields.get(one, empty) for one, empty in EMPTY.items()}
         report = msgspec.json.decode(fields.get("report", "{}"))
-        place = msgspec.json.decode(kept["log"], type=TopicPlace)
+        serving = Saved.of(kept)
+        older = msgspec.json.decode(fields.get("before", "{}"), type=Saved)
         told = {
-            "offset": place.next, "records": None, "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "offset": serving.log.next, "records": None, "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "report": report, "fields": kept,
         }  # fmt: skip
         commands: list[list[Any]] = [
             ["HSET", learner, *(text for pair in found["fields"].items() for text in pair)],
             ["HDEL", learner, "before"],  # what serves now has none yet
-            *(["UNLINK", piece] for piece in _of_before_alone(fields, kept)),
+            *(["UNLINK", piece] for piece in sorted(older.keys - serving.keys)),  # nobody goes back to it
             ["HDEL", keys.retrained, name],
             ["HSET", keys.retrained, before, msgspec.json.encode(told)],
         ]
-        body = msgpack.packb([commands, _pieces(found["fields"])], use_bin_type=False)
+        body = msgpack.packb([commands, list(pieces)], use_bin_type=False)
         done, _ = client.eval(WRITE, 1, learner, fields["head"], body, secrets.token_hex(8))
         if done == 1:
             return before

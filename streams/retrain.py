@@ -20,9 +20,10 @@ from streams.operator import FIRST, retrained
 from streams.outgoing import read_examples
 from streams.redis.keys import Keys
 from streams.redis.ledger import lineage_of
+from streams.redis.saved import PARTITION, Saved, Taken, is_new
 from streams.settings import Settings
 from streams.sizes import Sizes
-from streams.snapshots import PARTITION, Saved, Snapshots, Taken, is_new
+from streams.snapshots import Snapshots
 
 POLL: Final = 500
 """Records a poll."""

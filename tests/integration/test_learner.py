@@ -23,8 +23,8 @@ from streams.metrics import Metrics
 from streams.redis.client import Server, connect
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
+from streams.redis.saved import PARTITION
 from streams.settings import load_settings
-from streams.snapshots import PARTITION
 
 
 class NoLogs:

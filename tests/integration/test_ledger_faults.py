@@ -17,7 +17,7 @@ from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.redis.client import Server, connect
 from streams.redis.keys import Keys
 from streams.redis.ledger import GAPS, RedisLedger
-from streams.snapshots import Taken, is_new
+from streams.redis.saved import Taken, is_new
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,8 @@ HUNG = 30.0
 """Seconds after which a worker that was told to end is ended by force, with its stacks in the log."""
 GRACE = 8.0
 """Seconds that a plan has to act when all else is done: offsets are confirmed every five."""
+STILL = 2.0
+"""Seconds without a write of a shard: longer than a topic without records is waited for."""
 RETURN = 15.0
 """Seconds that a job has to be taken again after a restart, if another worker does not have it."""
 
@@ -120,6 +122,7 @@ class Job:
         self.complaints: list[str] = []
         self._restarted: tuple[float, list[int]] | None = None
         self._rested: float | None = None
+        self._wrote: tuple[float, list[int]] = 0.0, []
         self._started: float | None = None
         self._client = stack.client()
         self.log = folder / "workers.log"
@@ -258,7 +261,14 @@ class Job:
         except (redis.RedisError, OSError):
             return False
         end = self.end_of("examples")
-        return end is not None and int(shown or -1) >= end
+        return end is not None and int(shown or -1) >= end and self._still()
+
+    def _still(self) -> bool:
+        """Whether no shard has written for a while: after the last record, timers may take some more chunks."""
+        heads, now = self._heads()[: self.made.partitions], time.monotonic()
+        if not heads or heads != self._wrote[1]:
+            self._wrote = now, heads
+        return now > self._wrote[0] + STILL
 
     def end_of(self, topic: str) -> int | None:
         """End offset of a topic's first partition; None while Kafka is away."""

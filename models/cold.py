@@ -1,5 +1,6 @@
 """What is served before anything is learned, and of which features. Who only scores needs no more, and no River."""
 
+import math
 from typing import Final
 
 from models.customers.features import NATURAL
@@ -8,13 +9,18 @@ from models.serving_set import ServingSet
 
 NAMES: Final = {"response": NATURAL, "churn": NATURAL, "value": NATURAL, "purchases": NATURAL}
 """Of each task's examples, in the order in which they are packed."""
-LAST_WINDOW: Final = "spend_90d"
-LAST_ORDERS: Final = "orders_90d"
+PERSISTING: Final = {"value": "spend", "purchases": "orders"}
+"""What the last days brought of each amount, before the number of days in a feature's name."""
+_KNOWN: Final = (7, 30, 90)
 
 
-def cold() -> ServingSet:
+def persisting(task: str, window_days: float) -> str:
+    """Return the feature that says what the last window brought: of 7, 30 or 90 days, which is nearest by ratio."""
+    nearest = min(_KNOWN, key=lambda days: abs(math.log(days / window_days)))
+    return f"{PERSISTING[task]}_{nearest}d"
+
+
+def cold(window_days: float) -> ServingSet:
     """Return priors, and as value and purchases what the last window brought."""
-    return ServingSet(
-        value=persistence("value", LAST_WINDOW, NAMES["value"]),
-        purchases=persistence("purchases", LAST_ORDERS, NAMES["purchases"]),
-    )
+    last = {task: persistence(task, persisting(task, window_days), NAMES[task]) for task in PERSISTING}
+    return ServingSet(value=last["value"], purchases=last["purchases"])

@@ -59,7 +59,7 @@ class Worker:
         self.scoring: Scoring | None = None
         self.learning: LearningAgent | None = None
         if only != "learning":
-            feed = ModelFeed(self.client, keys, cold(), settings.pins)
+            feed = ModelFeed(self.client, keys, cold(settings.window_days), settings.pins)
             self.scoring = Scoring(settings, make_shop(settings), ledger, feed, self.metrics, self.fail)
         if only != "scoring":
             from streams import learning  # loads River, which a worker that only scores has no use for

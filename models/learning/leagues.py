@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from models.cold import LAST_ORDERS, LAST_WINDOW, NAMES
+from models.cold import NAMES, PERSISTING, persisting
 from models.customers.attributes import unpack_pairs
 from models.customers.features import unpack
 from models.league.amounts import AmountContest
@@ -30,8 +30,6 @@ Named = TypeVar("Named", ServingModel | None, Segments | None, ChoiceModel | Non
 PERSISTS: Final = "persistence"
 LIFETIMES: Final = "pareto_nbd"
 """The one of the buy-till-you-die models that tells what is to be expected."""
-PERSISTING: Final = {"value": LAST_WINDOW, "purchases": LAST_ORDERS}
-"""Tasks with a contest for who serves, and what serves at first: as much as in the last window."""
 UNSERVED: Final = frozenset({"running_mean"})
 SERVED: Final = "served"
 """Among the answers at a decision: what the champion of that moment said."""
@@ -56,11 +54,11 @@ class Leagues(Mapping[str, League]):
         self._leagues: dict[str, League] = {
             "response": LabelLeague("response", PRIORS["response"]),
             "churn": LabelLeague("churn", PRIORS["churn"], "recency_days", {LIFETIMES: lifetimes["churn"][LIFETIMES]}),
-            "value": amount_league("value", PRIORS["value"], persists=LAST_WINDOW),
-            "purchases": _purchases(lifetimes["purchases"]),
+            "value": amount_league("value", PRIORS["value"], persists=persisting("value", policy.window_days)),
+            "purchases": _purchases(lifetimes["purchases"], persisting("purchases", policy.window_days)),
         }
         self._leagues["value"].add_baselines(lifetimes["value"])
-        self.contests = {task: AmountContest(PERSISTS) for task in PERSISTING}
+        self.contests = {task: AmountContest(PERSISTS) for task in PERSISTING}  # at first as much as in the last window
         self.draws = Draws()
         self.care = Care()
         self.asks = False
@@ -199,7 +197,7 @@ class Leagues(Mapping[str, League]):
             model = league.entrants()[name].compiled(task, f"{name}:{league.version}", NAMES[task])
         if model is not None:
             return model
-        trivial = persistence(task, PERSISTING[task], NAMES[task])
+        trivial = persistence(task, persisting(task, self.window_days), NAMES[task])
         lives = league.entrants().get(LIFETIMES) if task == "purchases" else None
         known = lives.compiled(task, LIFETIMES, NAMES[task]) if lives is not None else None
         return carrying(trivial, known) if isinstance(known, LifetimeModel) else trivial
@@ -263,8 +261,8 @@ def _lifetimes(policy: Policy, target: Target) -> dict[str, LifetimeEntrant]:
     return {family: LifetimeEntrant(target, policy.window_days, prior) for family in FAMILIES}
 
 
-def _purchases(entrants: dict[str, LifetimeEntrant]) -> League:
+def _purchases(entrants: dict[str, LifetimeEntrant], persists: str) -> League:
     """Number of purchases to come; learned from the examples of `churn`, which say how many came."""
     champion = (LIFETIMES, entrants.pop(LIFETIMES))
-    trivial: dict[str, Learner] = {"running_mean": RunningMean(0.0), "persistence": Persistence(LAST_ORDERS)}
+    trivial: dict[str, Learner] = {"running_mean": RunningMean(0.0), "persistence": Persistence(persists)}
     return League("purchases", "amount", champion, {**entrants, **trivial})

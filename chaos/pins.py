@@ -1,4 +1,8 @@
-"""Models to score with in runs that are compared score by score: learned once, from another input."""
+"""Models to score with in runs that are compared score by score: learned once, from another input.
+
+Their versions name who learned them, as those of a learner that was trained anew do: the learner of a run keeps versions
+of its own, and would write over one of the same name.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from streams.backtest import backtest
 from streams.campaigns import load
 from streams.settings import load_settings
 
+NAME = "pins"
 WRITERS: dict[str, Callable[[Any], bytes]] = {"segments": encode_segments, "brand_choice": encode_choice}
 
 
@@ -41,5 +46,6 @@ def learned(seed: int = 0, events: int = 1_200) -> dict[str, tuple[str, bytes]]:
     for task in msgspec.structs.fields(serving):
         model = getattr(serving, task.name)
         if model is not None:
-            found[task.name] = model.version, published(task.name, model)
+            named = msgspec.structs.replace(model, version=f"{model.version}@{NAME}")
+            found[task.name] = named.version, published(task.name, named)
     return found

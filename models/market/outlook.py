@@ -22,12 +22,15 @@ from models.league.learners import classifier
 from models.league.margin import Fourier, Hinge
 from models.league.prequential import BinaryQuality
 from models.market.demand import ALL, WINDOW, Demand
+from models.market.reasons import reasons
 
 AHEAD: Final = 6
 """Trading days that the label looks ahead."""
 NAMES: Final = ("week", "last_day", "median", "week_of_share", "trend")
 PRIOR: Final = 0.5
 GROWTH: Final = "growth"
+LAST_SIX: Final = "last_six_days"
+LAST_THIRTY: Final = "last_thirty_days"
 ENTRANTS: Final[dict[str, Callable[[float], Learner]]] = {
     "logistic": classifier,
     "linear_svm": Hinge,
@@ -97,6 +100,11 @@ def _mean(amounts: Sequence[float]) -> float:
 def _ratio(amount: float, level: float) -> float:
     """Logarithm of an amount over a level; the same in whatever unit."""
     return math.log(max(amount / level, LEAST))
+
+
+def _log_odds(chance: float) -> float:
+    chance = min(max(chance, 1e-9), 1.0 - 1e-9)
+    return math.log(chance / (1.0 - chance))
 
 
 class Growth:
@@ -207,6 +215,7 @@ class Outlook:
         self.control = BinaryQuality()
         self.pending: dict[str, list[Asked]] = {}
         self.now: dict[str, Asked] = {}
+        self._why: dict[str, dict[str, Any]] = {}  # of `now`, once asked for: nobody learns in between
 
     @property
     def champion(self) -> str:
@@ -220,14 +229,17 @@ class Outlook:
             known[GROWTH] = own
         return min(known, key=lambda name: (known[name], name)) if own is not None else GROWTH
 
+    @property
+    def forecaster(self) -> str:
+        """Who says how many units: `growth`, or a trivial forecast that is clearly better."""
+        errors = self.errors
+        by = {GROWTH: errors.forecast, LAST_SIX: errors.last_six / CLEARLY, LAST_THIRTY: errors.last_thirty / CLEARLY}
+        return min(by, key=by.__getitem__) if errors.n >= EARLIEST // 4 else GROWTH
+
     def foreseen(self, asked: Asked) -> float:
-        """Logarithm of the next six days over the level: by `growth`, or a trivial forecast that is clearly better."""
-        by = {
-            self.errors.forecast: asked.growth,
-            self.errors.last_six / CLEARLY: _ratio(asked.week, asked.level),
-            self.errors.last_thirty / CLEARLY: 0.0,
-        }
-        return by[min(by) if self.errors.n >= EARLIEST // 4 else self.errors.forecast]
+        """Logarithm of the next six days over the level."""
+        by = {GROWTH: asked.growth, LAST_SIX: _ratio(asked.week, asked.level), LAST_THIRTY: 0.0}
+        return by[self.forecaster]
 
     def doubt(self, category: str) -> float:
         """By how much the logarithm of a category's forecast may be off with 80 %; as of all while it has few."""
@@ -246,26 +258,28 @@ class Outlook:
         judged
             Whether what matures now counts in the figures.
         """
-        day, everything = demand.trading_days, [one.units_e3 / 1e3 for one in demand.sold[ALL]]
-        self.now = {}
-        self.pending = {category: some for category, some in self.pending.items() if category in demand.sold}
-        self.missed = {category: one for category, one in self.missed.items() if category in demand.sold}
-        for category, sold in demand.sold.items():
-            units = [one.units_e3 / 1e3 for one in sold]
+        day = demand.trading_days
+        units = {category: [one.units_e3 / 1e3 for one in sold] for category, sold in demand.sold.items()}
+        self.pending = {category: some for category, some in self.pending.items() if category in units}
+        self.missed = {category: one for category, one in self.missed.items() if category in units}
+        for category, own in units.items():
             waiting = self.pending.get(category, [])
+            self.pending[category] = [one for one in waiting if one.day + AHEAD > day]
             for asked in [one for one in waiting if one.day + AHEAD <= day]:
-                grown = _ratio(math.fsum(units[-AHEAD:]) / AHEAD, asked.level)
+                grown = _ratio(math.fsum(own[-AHEAD:]) / AHEAD, asked.level)
                 self._miss(category, grown - asked.served)
                 if category != ALL:  # it is the sum of the others
                     self._mature(asked, grown, at, judged)
+        self.now, self._why = {}, {}
+        for category, own in units.items():
             if judged and category != ALL:
-                self._ask_at_random(category, day, units, everything, at)
-            x = features(units, everything)
+                self._ask_at_random(category, day, own, units[ALL], at)
+            x = features(own, units[ALL])
             if x is None:
                 continue
-            asked = self._ask(day, x, units)
+            asked = self._ask(day, x, own)
             self.now[category] = asked
-            self.pending[category] = [*(one for one in waiting if one.day + AHEAD > day), asked]
+            self.pending[category].append(asked)
 
     def _ask(self, day: int, x: dict[str, float], units: Sequence[float]) -> Asked:
         answers = {name: learner.score_one(x) for name, learner in self.learners.items()}
@@ -305,20 +319,33 @@ class Outlook:
         for learner in self.learners.values():
             learner.learn_one(asked.x, label)
 
-    def of(self, category: str) -> dict[str, float] | None:
-        """Return what is expected of the next six trading days; None while too little is known.
+    def of(self, category: str) -> dict[str, Any] | None:
+        """Return what is expected of the next six trading days, and why; None while too little is known.
 
         `above_usual` is the probability of more than the mean of the last thirty, `units` a day, `low` and `high`
-        hold with 80 %.
+        hold with 80 %. `reasons` has for `units` and `above_usual` the `model` that answers, and `base` and `effects`
+        by figure: they add up to the logarithm of the units over the level, and to the log odds.
         """
         asked = self.now.get(category)
         if asked is None:
             return None
         middle, half = asked.served, self.doubt(category)
         units = {"units": middle, "low": middle - half, "high": middle + half}
-        return {"above_usual": asked.answers[self.champion]} | {
-            name: asked.level * math.exp(z) for name, z in units.items()
+        if category not in self._why:
+            self._why[category] = {"units": self._why_units(asked.x), "above_usual": self._why_above(asked.x)}
+        return {
+            "above_usual": asked.answers[self.champion],
+            **{name: asked.level * math.exp(z) for name, z in units.items()},
+            "reasons": self._why[category],
         }
+
+    def _why_units(self, x: Features) -> dict[str, Any]:
+        answers = {GROWTH: self.growth.growth, LAST_SIX: lambda x: x["week"], LAST_THIRTY: lambda _: 0.0}
+        return {"model": self.forecaster} | reasons(answers[self.forecaster], x)
+
+    def _why_above(self, x: Features) -> dict[str, Any]:
+        learner = self.growth if self.champion == GROWTH else self.learners[self.champion]
+        return {"model": self.champion} | reasons(lambda some: _log_odds(learner.score_one(some)), x)
 
     def report(self) -> dict[str, Any] | None:
         """Return the task, as the report has it; None without any example."""
@@ -336,8 +363,8 @@ class Outlook:
             "baselines": {name: found[name] for name in TRIVIAL}
             | {
                 "random_days": self.control.report(),
-                "last_six_days": {"units_log_error": errors.last_six / n},
-                "last_thirty_days": {"units_log_error": errors.last_thirty / n},
+                LAST_SIX: {"units_log_error": errors.last_six / n},
+                LAST_THIRTY: {"units_log_error": errors.last_thirty / n},
             },
             "at_the_decision": {name: found[name] for name in (GROWTH, *ENTRANTS, champion)},
         }

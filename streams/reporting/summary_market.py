@@ -1,6 +1,7 @@
 """Market and brands for people."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from rich.console import Console
@@ -27,6 +28,11 @@ POSITION: Final = {
     "repeat_rate": "{:.1%}", "price_position": "{:.2f}", "repeats": "{:.1%}", "bought_low": "{:.1%}",
     "share_at_usual_price": "{:.1%}", "share_when_promoted": "{:.1%}",
 }  # fmt: skip
+FIGURES: Final = {
+    "week": "the last six days", "last_day": "the last day", "median": "the middle day",
+    "week_of_share": "the last six days beside all that is sold", "trend": "the trend",
+}  # fmt: skip
+"""Of the last thirty trading days, what `demand` is foreseen from."""
 WORDS: Final = {
     "revenue_share": "share of the category's revenue", "recent_revenue_share": "the same, of late",
     "unit_share": "of its units", "purchase_share": "of its purchases", "penetration": "buyers among its buyers",
@@ -124,6 +130,8 @@ def show_market(console: Console, category: str, figures: Mapping[str, Any]) -> 
             f"the next six trading days: {amount(ahead['units'])} units a day ({amount(ahead['low'])} to "
             f"{amount(ahead['high'])} with 80 %), above the usual with {percent(ahead['above_usual'])}"
         )
+        for line in _why_demand(ahead["reasons"]):
+            console.print(line)
     late = figures.get("demand", {}).get("late", 0)
     if late:
         console.print(f"{late:,} sales came after their day was closed, and are in none")
@@ -140,6 +148,23 @@ def show_market(console: Console, category: str, figures: Mapping[str, Any]) -> 
             f"{baskets['bytes'] / 2**20:.1f} MiB"
         )
     _observed(console, figures.get("observed", {}))
+
+
+def _why_demand(told: Mapping[str, Any]) -> Iterator[str]:
+    """Say why so many units, as shares of the usual ones, and why that chance, in log odds; the largest first."""
+    for name, words, write, least in (
+        ("units", "so many", "{:+.1%}", 0.0005),
+        ("above_usual", "that chance", "{:+.2f}", 0.005),
+    ):
+        effects: dict[str, float] = told[name]["effects"]
+        order = sorted(effects, key=lambda figure: (-abs(effects[figure]), figure))
+        named = [(FIGURES[figure], effects[figure]) for figure in order]
+        parts = [
+            f"{said} {write.format(math.expm1(effect) if name == 'units' else effect)}"
+            for said, effect in (*named, ("without these", told[name]["base"]))
+            if abs(effect) >= least
+        ]
+        yield f"  why {words} ({told[name]['model'].replace('_', ' ')}): {', '.join(parts) or 'as usual'}"
 
 
 def _competitors(console: Console, rivals: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The task `demand`: nothing from the future, a true cycle is found, random days give nothing."""
 
+import math
 import re
 from collections import defaultdict
 
@@ -9,7 +10,7 @@ import pytest
 
 from models.league.snapshot import freeze, thaw
 from models.market.demand import WINDOW, Demand
-from models.market.outlook import AHEAD, Outlook, features
+from models.market.outlook import AHEAD, NAMES, SCALE, Outlook, features
 from schemas.events import Purchase
 from streams.replay import online_retail
 from streams.replay.online_retail import _rows
@@ -164,3 +165,53 @@ def test_the_control_finds_nothing_where_a_forecast_finds_a_cycle():
     report = run(table).report()
     assert report["at_the_decision"]["growth"]["auc"] > 0.85
     assert report["baselines"]["random_days"]["auc"] < 0.6
+
+
+def served(outlook, category):
+    """What `of` says, and logarithm of units and log odds that the reasons must add up to."""
+    told = outlook.of(category)
+    chance = told["above_usual"]
+    return told, {
+        "units": math.log(told["units"] / outlook.now[category].level), "above_usual": math.log(chance / (1.0 - chance)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("champion", ["growth", "logistic", "linear_svm", "fourier_svm", "trees", "last_100"])
+def test_reasons_add_up_to_the_answer_whoever_gives_it(shop, champion, monkeypatch):
+    monkeypatch.setattr(Outlook, "champion", champion)
+    outlook = run({name: units[:120] for name, units in shop.items()})
+    for category in ("all", *shop):
+        told, answers = served(outlook, category)
+        assert told["reasons"]["above_usual"]["model"] == champion
+        for name, answer in answers.items():
+            why = told["reasons"][name]
+            assert why["base"] + math.fsum(why["effects"].values()) == pytest.approx(answer, abs=1e-9)
+    assert any(told["reasons"]["units"]["effects"].values())
+
+
+def test_a_figure_of_a_linear_answer_adds_weight_times_figure(shop):
+    outlook = run({name: units[:120] for name, units in shop.items()})
+    asked, why = outlook.now["bags"], outlook.of("bags")["reasons"]["units"]
+    assert why["model"] == "growth"
+    for name, weight in zip(NAMES, outlook.growth.weights[1:], strict=True):
+        assert why["effects"][name] == pytest.approx(SCALE * weight * asked.x[name], abs=1e-9)
+
+
+def test_reasons_of_a_trivial_forecast_are_what_it_looks_at(shop, monkeypatch):
+    outlook = run({name: units[:120] for name, units in shop.items()})
+    for forecaster, figures in (("last_six_days", {"week"}), ("last_thirty_days", set())):
+        monkeypatch.setattr(Outlook, "forecaster", forecaster)
+        outlook._why.clear()
+        why = outlook.of("bags")["reasons"]["units"]
+        assert why["model"] == forecaster
+        assert {name for name, effect in why["effects"].items() if effect} == figures
+
+
+def test_a_question_is_learned_once_where_a_category_is_hardly_sold_any_more():
+    rng = np.random.default_rng(3)
+    table = {name: rng.poisson(40, 120).astype(float) for name in ("bags", "mugs")}
+    table["mugs"][60:] = 0.0  # soon too little is known of it to ask
+    asked = 2 * (60 - WINDOW + 1) + (120 - 60) + WINDOW // 3
+    outlook = run(table)
+    assert outlook.of("mugs") is None
+    assert outlook.errors.n == outlook.growth.n == asked - AHEAD

@@ -1,5 +1,6 @@
 """Market and brands in the terminal: what a person reads is what stands in the report."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
@@ -61,6 +62,18 @@ def test_a_category_is_read_at_a_glance(test):
     [line] = [line for line in told.splitlines() if " ash " in line]
     assert f"{rivals['brands']['ash']['revenue_share']:.0%}" in line
     assert "the next six trading days" in told
+    assert "  why so many (growth): as usual\n" in told
+
+
+def test_why_so_many_are_expected_is_said_in_words(test):
+    figures = test.report()["market"]["tea"]
+    figures["next_six_days"]["reasons"] = {
+        "units": {"model": "last_six_days", "base": 0.0, "effects": {"trend": 0.0, "week": math.log(1.25)}},
+        "above_usual": {"model": "trees", "base": -0.5, "effects": {"trend": 0.004, "last_day": 0.1, "median": -0.2}},
+    }
+    told = shown(show_market, "tea", figures)
+    assert "  why so many (last six days): the last six days +25.0%\n" in told
+    assert "  why that chance (trees): the middle day -0.20, the last day +0.10, without these -0.50\n" in told
 
 
 def test_the_whole_shows_customers_and_how_they_bought(test):

@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 Text = Annotated[str, Meta(min_length=1, max_length=512)]
 Moment = Annotated[datetime, Meta(tz=True)]
 """RFC 3339 with an offset; a time without one is refused."""
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)]
+"""ISO 4217. The length says what the pattern leaves open: in Python `$` also holds before a line's end."""
 Value = str | float | bool | None
 """An attribute of a customer or an offer."""
 

@@ -272,8 +272,9 @@ class Held:
     def _now(self) -> float:
         if self.settings.clock == "wall":
             return time.time() - self.settings.lateness_seconds
-        at = self.shard.hold.place.time
-        return float("-inf") if at is None else at
+        # Of the topic that is furthest behind: how far others have run ahead of it depends on the moment.
+        shown = [at.shown for at in self.shard.hold.place.topics.values() if at.shown is not None]
+        return min(shown, default=float("-inf"))
 
     # What leaves.
 

@@ -144,6 +144,7 @@ class LearningAgent:
                 await self._seek()
         except Unavailable as error:
             logger.warning("The learner cannot be taken yet: %s", error)
+            self.standing = None  # also where it was taken and could not seek: nobody would read on
             self._take_again()
         except Exception as error:  # noqa: BLE001 - as above
             self.fail(error)
@@ -206,10 +207,10 @@ class LearningAgent:
                     return
                 try:
                     await self._take()
+                    await self._seek()
                 except Unavailable as error:
                     logger.warning("The learner cannot be taken, again in %.1f s: %s", back_off(attempt), error)
-                    continue
-                await self._seek()
+                    self.standing = None
 
     async def _watch(self) -> None:
         """Look for what no event tells: another server, a Faust that has ended. Tell Kafka, for monitors of lag."""

@@ -36,6 +36,16 @@ def existing(paths: list[Path]) -> list[Path]:
     return paths
 
 
+def writable(path: Path | None, option: str) -> None:
+    """Look whether a file can be written before the work is done. Raises `Misconfigured`."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise Misconfigured(f"{option}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise Misconfigured(f"{option}: {path} cannot be written")
+
+
 def show_refused(refused: list[str]) -> None:
     """Print the first refused lines, and end with 1 if there was one."""
     for line in refused[:20]:

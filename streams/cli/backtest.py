@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from schemas.events import Event, Purchase, Refund
-from streams.cli.app import app, existing, out, show_refused
+from streams.cli.app import app, existing, out, show_refused, writable
 from streams.cli.bar import bar
 from streams.errors import Misconfigured
 from streams.reporting.report import with_ahead
@@ -43,6 +43,9 @@ def backtest(
     moment = None if at is None else _moment(at)
     if horizon is not None and (moment is None or not 0.0 < horizon < inf):
         raise Misconfigured("--horizon is a number of days above 0, and goes with --at")
+
+    writable(report, "--report")
+    writable(html, "--html")
 
     def refuse(path: Path, number: int, poison: Exception) -> None:
         refused.append(f"{path}:{number}: {poison}")

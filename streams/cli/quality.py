@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from streams.cli.app import app, out
+from streams.cli.app import app, out, writable
 from streams.errors import Misconfigured
 
 
@@ -27,6 +27,7 @@ def quality(
     unknown = sorted(set(only or ()) - set(SETS))
     if unknown:
         raise Misconfigured(f"there is no data set {', '.join(unknown)}: there are {', '.join(SETS)}")
+    writable(report, "--report")
     reports: dict[str, dict[str, Any]] = {}
     for name in only or SETS:
         found = SETS[name](data)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from schemas.events import Event
-from streams.cli.app import app, err, existing, out, show_refused
+from streams.cli.app import app, err, existing, out, show_refused, writable
 from streams.cli.bar import bar
 from streams.errors import Misconfigured
 from streams.settings import load_settings
@@ -44,7 +44,7 @@ app.add_typer(replay_app, name="replay")
 
 @replay_app.command("online-retail")
 def replay_online_retail(
-    limit: Annotated[int | None, typer.Option(help="Lines of the data to read.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Lines of the data to read.")] = None,
     to: To = None,
     report: Report = None,
 ) -> None:
@@ -134,6 +134,7 @@ def _deliver(events: Iterator[Event], to: Path | None, reached: Reached, report:
         return _deliver_alone(events, to, reached)
     if to is not None:
         raise Misconfigured("--report tells what workers made of it: nothing goes to them with --to")
+    writable(report, "--report")
     from streams.reporting.replay import Measured
 
     measured = Measured(load_settings())

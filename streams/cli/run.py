@@ -147,6 +147,9 @@ def schemas(folder: Annotated[Path, typer.Argument()] = Path("schemas/json")) ->
     """Write the JSON Schemas of all events, a file a topic."""
     from schemas.codec import json_schemas
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for topic, schema in json_schemas().items():
-        (folder / f"{topic}.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for topic, schema in json_schemas().items():
+            (folder / f"{topic}.json").write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
+    except OSError as error:
+        raise Misconfigured(str(error)) from None

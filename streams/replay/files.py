@@ -3,6 +3,8 @@
 import gzip
 import heapq
 import tempfile
+import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import BinaryIO, Final
 
 from schemas.codec import Poison, decode_any, encode, topic_of
 from schemas.events import Event
+from streams.errors import Misconfigured
 
 RUN: Final = 200_000
 """Events sorted in memory at once; more are sorted in runs on disk and merged."""
@@ -23,11 +26,21 @@ def order_of(event: Event) -> tuple[float, str]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Number and bytes of each line that is not blank. Raises `OSError`."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line
+    """Number and bytes of each line that is not blank, without the mark that some editors begin a file with.
+
+    Raises
+    ------
+    Misconfigured
+        The file cannot be read, or is not what a name that ends with `.gz` says, or not all of it.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                body = line.removeprefix(BOM_UTF8) if number == 1 else line
+                if body.strip():
+                    yield number, body
+    except (OSError, EOFError, zlib.error) as error:
+        raise Misconfigured(f"{path} cannot be read to its end: {error}") from None
 
 
 def events(paths: Iterable[Path], refused: Callable[[Path, int, Poison], None]) -> Iterator[Event]:

@@ -27,6 +27,7 @@ SHORT = [
     Plan("trim", "before", "kill", nth=6),
     Plan("learner save", "after", "kill"),  # the first of what was learned: on a quick machine there is no other
     Plan("learner save sent", "after", "kill"),
+    Plan("learner seek", "after", "unavailable"),  # taken, and nobody reads on
 ]
 
 

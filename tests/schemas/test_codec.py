@@ -88,6 +88,7 @@ def test_a_missing_field_is_named(name):
     [
         ({"occurred_at": "2026-01-02T03:04:05"}, "occurred_at"),
         ({"currency": "pounds"}, "currency"),
+        ({"currency": "GBP\n"}, "currency"),
         ({"customer_id": ""}, "customer_id"),
         ({"lines": []}, "lines"),
         ({"lines": [{"product_id": "p", "quantity": 0, "unit_price": 1}]}, "quantity"),

@@ -14,7 +14,7 @@ from models.policy import Policy
 from models.serving_set import ServingSet
 from models.shard import Shop
 from schemas.codec import INPUT_TOPICS, encode
-from schemas.commit import Arrived
+from schemas.commit import Arrived, TopicPlace
 from schemas.events import Line, Purchase
 from streams import held as module
 from streams.errors import Fenced, Unavailable
@@ -24,6 +24,7 @@ from streams.memory.ledger import MemoryLedger
 from streams.settings import load_settings
 from streams.shard import Shard
 
+DAY = 86_400.0
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -412,3 +413,16 @@ def test_a_word_older_than_its_own_last_one_neither_begins_nor_ends_nor_repeats_
         assert await said(15, word=14.5)
 
     asyncio.run(test())
+
+
+def test_what_is_stale_in_a_replay_does_not_depend_on_how_far_another_topic_ran_ahead(run):
+    async def test(held, _consumer, _ledger):
+        place = held.shard.hold.place
+        assert held._now() == -math.inf
+        place.time = START.timestamp() + 3 * DAY
+        place.topics["customers"] = TopicPlace(shown=place.time)
+        place.topics["transactions"] = TopicPlace(shown=START.timestamp())
+        place.topics["feedback"] = TopicPlace()
+        assert held._now() == START.timestamp()
+
+    run(test)

@@ -125,3 +125,52 @@ def test_the_written_lines_are_plain_json(tmp_path):
     for line in (tmp_path / "x").read_bytes().splitlines():
         found = msgspec.json.decode(line)
         assert {"type", "event_id", "customer_id", "occurred_at"} <= set(found)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """An event file, and its name."""
+    file = tmp_path / "shop.jsonl"
+    write(file, Simulation(20, 100, seed=1).events())
+    return file
+
+
+def refused(*args):
+    """What a command with wrong usage says."""
+    done = CliRunner().invoke(app, list(map(str, args)))
+    assert isinstance(done.exception, Misconfigured), done.output
+    return str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["backtest", "replay"])
+def test_a_compressed_file_that_is_damaged_or_none_is_named(command, shop, tmp_path):
+    to = ("--to", tmp_path / "out") if command == "replay" else ()
+    whole = gzip.compress(shop.read_bytes())
+    cut, fake, broken = (tmp_path / f"{name}.jsonl.gz" for name in ("cut", "fake", "broken"))
+    cut.write_bytes(whole[:-20])
+    fake.write_bytes(shop.read_bytes())
+    broken.write_bytes(whole[:200] + bytes(50) + whole[250:])
+    for file in (cut, fake, broken):
+        assert refused(command, file, *to).startswith(f"{file} cannot be read to its end: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_mark_that_editors_begin_a_file_with_is_no_part_of_the_first_event(shop, tmp_path):
+    marked, to = tmp_path / "marked.jsonl", tmp_path / "out.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + shop.read_bytes())
+    done = run(marked, "--to", to)
+    assert done.exit_code == 0, done.output
+    assert to.read_bytes() == shop.read_bytes()
+
+
+@pytest.mark.parametrize("option", ["--report", "--html"])
+def test_a_report_that_cannot_be_written_is_said_before_the_work(option, shop, tmp_path):
+    assert refused("backtest", shop, option, tmp_path / "none" / "r") == f"{option}: there is no folder {tmp_path}/none"
+    assert refused("backtest", shop, option, tmp_path) == f"{option}: {tmp_path} cannot be written"
+
+
+def test_wrong_usage_is_one_line(shop):
+    assert "Not a directory" in refused("schemas", shop / "none")
+    done = run("online-retail", "--limit", -5)
+    assert done.exit_code == 2
+    assert "--limit" in done.output

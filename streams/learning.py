@@ -102,6 +102,12 @@ class LearningAgent:
         """What is learned; None while the learner is not ours."""
         return None if self.standing is None else self.standing.learning
 
+    def missing(self) -> list[str]:
+        """Return what keeps the learner from being ready, in words."""
+        if self.standing is None:
+            return ["the learner has not been taken yet"]
+        return [] if self.standing.ready else ["the learner is taken and does not read on yet"]
+
     async def start(self) -> None:
         """Join the group."""
         loops = (self._save_often, self._measure, self._watch)

@@ -82,8 +82,7 @@ class Worker:
         if self.scoring is not None:
             parts["shards"] = self.scoring.missing()
         if self.learning is not None:
-            assigned = self.learning.learning is not None
-            parts["learner"] = [] if assigned else ["the learner has not been taken yet"]
+            parts["learner"] = self.learning.missing()
         return parts
 
     async def run(self, started: Callable[["Worker"], None] | None = None) -> None:

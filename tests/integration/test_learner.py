@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import redis
+from faust.types import TP
 
 from models.cold import NAMES
 from models.customers.features import NATURAL
@@ -402,5 +403,52 @@ def test_another_redis_drops_what_was_learned_on_the_old_one(services, tmp_path)
         with pytest.raises(Unavailable):
             await agent._save()
         assert (await world.learner()).standing.next == 0
+
+    run(services, tmp_path, test)
+
+
+class Reluctant:
+    """A consumer of the learner's topic that Kafka does not let seek the first times."""
+
+    def __init__(self, agent, refusals):
+        self.refusals, self.sought, self.own = refusals, [], {TP(agent.topic, PARTITION)}
+
+    def assignment(self):
+        return self.own
+
+    async def confirm(self, _offsets):
+        return True
+
+    async def go_to(self, places):
+        if self.refusals:
+            self.refusals -= 1
+            raise Unavailable("kafka: away")
+        self.sought.append(places)
+        return True
+
+    def on_buffer_full(self, _tp):
+        pass
+
+    on_buffer_drop = on_buffer_full
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 2])
+def test_a_learner_that_could_not_seek_is_taken_again_and_says_so_meanwhile(services, tmp_path, refusals):
+    async def test(world):
+        first, hold = await world.learner(), await world.ledger.take(0)
+        await world.emit(hold)
+        await world.learn(first)
+        await first._save()
+        agent = LearningAgent(world.settings, world.ledger, Metrics(None), _raise)
+        agent.logs, agent.app = NoLogs(), SimpleNamespace(consumer=Reluctant(agent, refusals))
+        assert agent.missing() == ["the learner has not been taken yet"]
+        await agent.assigned(agent.app.consumer.own)
+        assert bool(agent.missing()) == bool(refusals)
+        if agent.retaking is not None:
+            await asyncio.wait_for(agent.retaking, 20)
+        assert agent.missing() == []
+        assert agent.app.consumer.sought == [{TP(agent.topic, PARTITION): first.standing.next}]
+        agent.given(agent.app.consumer.own)
+        assert agent.missing() == ["the learner is taken and does not read on yet"]
 
     run(services, tmp_path, test)

@@ -236,10 +236,14 @@ class Outlook:
         by = {GROWTH: errors.forecast, LAST_SIX: errors.last_six / CLEARLY, LAST_THIRTY: errors.last_thirty / CLEARLY}
         return min(by, key=by.__getitem__) if errors.n >= EARLIEST // 4 else GROWTH
 
-    def foreseen(self, asked: Asked) -> float:
-        """Logarithm of the next six days over the level."""
-        by = {GROWTH: asked.growth, LAST_SIX: _ratio(asked.week, asked.level), LAST_THIRTY: 0.0}
-        return by[self.forecaster]
+    def _forecast(self, x: Features) -> float:
+        """Logarithm of the next six days over the level, as the forecaster says it."""
+        answers: dict[str, Callable[[Features], float]] = {
+            GROWTH: self.growth.growth,
+            LAST_SIX: lambda x: x["week"],
+            LAST_THIRTY: lambda _: 0.0,
+        }
+        return answers[self.forecaster](x)
 
     def doubt(self, category: str) -> float:
         """By how much the logarithm of a category's forecast may be off with 80 %; as of all while it has few."""
@@ -285,7 +289,7 @@ class Outlook:
         answers = {name: learner.score_one(x) for name, learner in self.learners.items()}
         answers[GROWTH] = self.growth.score_one(x)
         asked = Asked(day, x, answers, self.growth.growth(x), _mean(units[-WINDOW:]), _mean(units[-AHEAD:]))
-        asked.served = self.foreseen(asked)
+        asked.served = self._forecast(x)
         return asked
 
     def _ask_at_random(
@@ -340,8 +344,7 @@ class Outlook:
         }
 
     def _why_units(self, x: Features) -> dict[str, Any]:
-        answers = {GROWTH: self.growth.growth, LAST_SIX: lambda x: x["week"], LAST_THIRTY: lambda _: 0.0}
-        return {"model": self.forecaster} | reasons(answers[self.forecaster], x)
+        return {"model": self.forecaster} | reasons(self._forecast, x)
 
     def _why_above(self, x: Features) -> dict[str, Any]:
         learner = self.growth if self.champion == GROWTH else self.learners[self.champion]

@@ -23,6 +23,7 @@ from streams.kafka.logs import Logs
 from streams.kafka.transport import ChunkedApp, make_app
 from streams.metrics import Metrics
 from streams.outgoing import read_examples
+from streams.pace import SOONEST, Pace
 from streams.publishing import Published
 from streams.redis.client import redis_errors
 from streams.redis.keys import Keys
@@ -33,9 +34,6 @@ from streams.settings import Settings
 from streams.sizes import Sizes
 from streams.snapshots import Snapshots
 
-SOONEST: Final = 0.5
-"""Seconds between commits, at least; more where much is written."""
-BYTES_PER_SECOND: Final = 1_000_000
 SAVE_SECONDS: Final = 5.0
 """What the last save may take, or the taking that is under way."""
 REPORT_EVERY: Final = 5.0
@@ -92,7 +90,7 @@ class LearningAgent:
         self._one = asyncio.Lock()  # of taking and saving, so that neither sees half of the other
         self.reported = 0.0
         self.reported_at = -1
-        self.wait = SOONEST
+        self.pace, self.wait = Pace(), SOONEST
         self.asked = asyncio.Event()
         self.heard = time.monotonic()
         self.background: list[asyncio.Task[None]] = []
@@ -359,7 +357,7 @@ class LearningAgent:
         standing.saved, standing.snapshot, standing.before = upto, saved, before
         public.versions |= versions
         public.shelf, standing.answered = shelf, asked
-        self.wait = max(SOONEST, (size + sum(map(len, fresh.values()))) / BYTES_PER_SECOND)
+        self.wait = self.pace.after(size + sum(map(len, fresh.values())), time.monotonic())
 
     async def _write_fenced(self, standing: Standing, payload: list[Any], by: str) -> int:
         """Run the script; on a lost reply look whether it ran. Returns the bytes sent."""

@@ -1,8 +1,8 @@
-"""What memory each league takes, as a snapshot keeps it."""
+"""What memory each league takes: the bytes of its state, as a snapshot has it before it is compressed."""
 
 from typing import Any, Final
 
-from models.league.snapshot import freeze
+from models.league.snapshot import weigh
 from models.learning import Learning
 
 GROWTH: Final = 1.1
@@ -21,7 +21,7 @@ class Sizes:
         for task, league in learning.leagues.items():
             examples, size = self._known.get(task, (-1, 0))
             if not examples <= league.examples <= GROWTH * examples:
-                size = len(freeze(league.state(), b"to be measured"))
+                size = weigh(league.state())
                 self._known[task] = league.examples, size
             report["tasks"][task]["bytes"] = size
         return report

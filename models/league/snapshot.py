@@ -1,8 +1,9 @@
 """Leagues as signed bytes: pickled River objects and plain data, nothing of ours.
 
 Layout: HMAC-SHA256 (32 bytes) over all that follows; the header's length (4 bytes, big-endian);
-the header (JSON); the pickle. The signature is the wall. The allow-list is a second one, and keeps
-classes of ours out: a class in a pickle freezes the path of its module.
+the header (JSON); the pickle, compressed by Zstandard (in format 1 as it is). The signature is the
+wall. The allow-list is a second one, and keeps classes of ours out: a class in a pickle freezes the
+path of its module.
 """
 
 import hashlib
@@ -13,8 +14,12 @@ import pickle
 from typing import Any, Final
 
 import river
+import zstandard
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_PLAIN: Final = 1
+_LEVEL: Final = 1
+"""Two thirds are saved. Higher levels save a few percent more in many times the time."""
 _DIGEST: Final = hashlib.sha256().digest_size
 _LENGTH: Final = 4
 
@@ -104,10 +109,20 @@ def freeze(obj: Any, key: bytes) -> bytes:
         The key is empty.
     """
     header = json.dumps({"format": FORMAT, "river": river.__version__}).encode()
+    body = zstandard.ZstdCompressor(level=_LEVEL).compress(_pickled(obj))
+    signed = len(header).to_bytes(_LENGTH, "big") + header + body
+    return _signature(key, signed) + signed
+
+
+def weigh(obj: Any) -> int:
+    """Return the bytes of a state, not compressed. Raises `SnapshotRefused` as `freeze` does."""
+    return len(_pickled(obj))
+
+
+def _pickled(obj: Any) -> bytes:
     body = io.BytesIO()
     _Pickler(body, protocol=4).dump(obj)
-    signed = len(header).to_bytes(_LENGTH, "big") + header + body.getvalue()
-    return _signature(key, signed) + signed
+    return body.getvalue()
 
 
 def thaw(body: bytes, key: bytes) -> Any:
@@ -125,9 +140,10 @@ def thaw(body: bytes, key: bytes) -> Any:
         raise SnapshotRefused("the signature does not fit: another key, or the snapshot was cut or changed")
     start = _LENGTH + int.from_bytes(signed[:_LENGTH], "big")
     header = json.loads(signed[_LENGTH:start])
-    for name, own in (("format", FORMAT), ("river", river.__version__)):
-        if header[name] != own:
+    for name, known in (("format", (FORMAT, _PLAIN)), ("river", (river.__version__,))):
+        if header[name] not in known:
             raise SnapshotRefused(
-                f"the snapshot was made with {name} {header[name]}, this is {own}: learn again from `examples`"
+                f"the snapshot was made with {name} {header[name]}, this is {known[0]}: learn again from `examples`"
             )
-    return _Unpickler(io.BytesIO(signed[start:])).load()
+    body = signed[start:] if header["format"] == _PLAIN else zstandard.ZstdDecompressor().decompress(signed[start:])
+    return _Unpickler(io.BytesIO(body)).load()

@@ -13,14 +13,40 @@ from scipy import special
 from models.lifetimes.numbers import Array, exp, log, log_add
 
 
-def log_likelihood(parameters: tuple[float, float, float, float], x: Array, tx: Array, T: Array) -> Array:  # noqa: N803
-    """Return the log likelihood of each customer's history, up to terms of the purchases' times alone."""
+def log_likelihood(
+    parameters: tuple[float, float, float, float],
+    x: Array,
+    tx: Array,
+    T: Array,  # noqa: N803
+) -> tuple[Array, Array]:
+    """Log likelihood of each customer's history, up to terms of the purchases' times alone.
+
+    Returns
+    -------
+    values
+        Shape (n,).
+    slopes
+        By the logarithm of each parameter, shape (4, n).
+    """
     r, alpha, a, b = parameters
+    coming = b + np.maximum(x, 1.0) - 1.0
     rising: Array = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
     coins: Array = special.betaln(a, b + x) - special.betaln(a, b)
     stayed = log_stayed(parameters, x, T)
-    left = np.log(a) - log(b + np.maximum(x, 1.0) - 1.0) - (r + x) * log(alpha + tx)
-    return rising + coins + np.where(x > 0, log_add(stayed, left), stayed)
+    left = np.where(x > 0, np.log(a) - log(coming) - (r + x) * log(alpha + tx), -np.inf)
+    both = log_add(stayed, left)
+    here, away = exp(stayed - both), exp(left - both)
+    together = special.digamma(a + b) - special.digamma(a + b + x)
+    slopes = (
+        r
+        * (
+            special.digamma(r + x) - special.digamma(r) + np.log(alpha) - here * log(alpha + T) - away * log(alpha + tx)
+        ),
+        r - alpha * (r + x) * (here / (alpha + T) + away / (alpha + tx)),
+        a * (together + away / a),
+        b * (special.digamma(b + x) - special.digamma(b) + together - away / coming),
+    )
+    return rising + coins + both, np.stack(slopes)
 
 
 def log_stayed(parameters: tuple[float, float, float, float], x: Array, T: Array) -> Array:  # noqa: N803

@@ -91,7 +91,7 @@ def _spend(orders: Array, spend: Array, before: Lifetimes | None) -> tuple[float
     home = (SPEND_START[0], SPEND_START[1] - 1.0, usual * (SPEND_START[1] - 1.0) / SPEND_START[0])
     start = home if before is None else (before.p, max(before.q - 1.0, NOT_ONE), before.gamma)
 
-    def likelihood(logs: Array) -> Array:
+    def likelihood(logs: Array) -> tuple[Array, Array]:
         p, q, gamma = np.exp(logs).tolist()
         return gamma_gamma.log_likelihood((p, q + 1.0, gamma), count, mean)
 
@@ -100,18 +100,20 @@ def _spend(orders: Array, spend: Array, before: Lifetimes | None) -> tuple[float
 
 
 def _highest(
-    likelihood: Callable[[Array], Array], home: tuple[float, ...], start: tuple[float, ...]
+    likelihood: Callable[[Array], tuple[Array, Array]], home: tuple[float, ...], start: tuple[float, ...]
 ) -> tuple[float, ...]:
     """Return the parameters where the likelihood is highest, drawn a little towards `home`."""
     from scipy.optimize import minimize  # slow to import, and who only scores fits nothing
 
     about, first = np.log(home), np.log(start)
 
-    def cost(logs: Array) -> float:
-        each = likelihood(logs)
-        return float(-each.mean() + DRAWN_TO / len(each) * np.square(logs - about).mean())
+    def cost(logs: Array) -> tuple[float, Array]:
+        each, slopes = likelihood(logs)
+        draw = DRAWN_TO / len(each) / len(logs)
+        away = logs - about
+        return float(-each.mean() + draw * np.square(away).sum()), -slopes.mean(axis=1) + draw * 2.0 * away
 
     bounds = [(centre - FARTHEST, centre + FARTHEST) for centre in about]
-    found = minimize(cost, first, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200, "ftol": 1e-10})
-    best = found.x if np.isfinite(found.fun) and found.fun <= cost(first) else first
+    found = minimize(cost, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200, "ftol": 1e-10})
+    best = found.x if np.isfinite(found.fun) and found.fun <= cost(first)[0] else first
     return tuple(np.exp(best).tolist())

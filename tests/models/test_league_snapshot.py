@@ -1,16 +1,21 @@
 """Leagues learn after judging, and come back from signed bytes with the same future."""
 
 import fractions
+import hashlib
+import hmac
+import json
+import pickle
 import pickletools
 
 import numpy as np
 import pytest
 import river
+import zstandard
 
 from models.league import snapshot
 from models.league.league import League, amount_league, binary_league
 from models.league.learners import classifier
-from models.league.snapshot import SnapshotRefused, freeze, thaw
+from models.league.snapshot import SnapshotRefused, freeze, thaw, weigh
 
 KEY = b"a key of these tests"
 NAMES = ["recency", "spend_90", "age"]
@@ -75,7 +80,7 @@ def test_no_class_of_ours_is_in_a_snapshot(make):
     league = make()
     feed(league, seed=1)
     signed = freeze(league.state(), KEY)[32:]
-    body = signed[4 + int.from_bytes(signed[:4], "big") :]
+    body = zstandard.ZstdDecompressor().decompress(signed[4 + int.from_bytes(signed[:4], "big") :])
     words = [argument for _, argument, _ in pickletools.genops(body) if isinstance(argument, str)]
     assert any(word.startswith("river.") for word in words)
     assert not any(word.startswith(("models.", "schemas.", "streams.")) for word in words)
@@ -107,6 +112,17 @@ def test_another_key_is_refused_and_an_empty_one_is_an_error():
         thaw(freeze({}, KEY), b"other")
     with pytest.raises(ValueError, match="needs a key"):
         freeze({}, b"")
+
+
+def test_a_snapshot_of_before_they_were_compressed_is_opened():
+    header = json.dumps({"format": 1, "river": river.__version__}).encode()
+    signed = len(header).to_bytes(4, "big") + header + pickle.dumps({"a": [1.5]}, protocol=4)
+    assert thaw(hmac.new(KEY, signed, hashlib.sha256).digest() + signed, KEY) == {"a": [1.5]}
+
+
+def test_a_snapshot_is_smaller_than_what_it_weighs():
+    state = {name: [0.25] * 8 for name in map(str, range(1_000))}
+    assert 3 * len(freeze(state, KEY)) < weigh(state)
 
 
 def test_another_river_is_refused_by_name(monkeypatch):

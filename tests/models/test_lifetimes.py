@@ -55,13 +55,13 @@ def naive_pareto(x, tx, seen, parameters=SHOP):
 
 @pytest.mark.parametrize(("x", "tx", "seen"), [(0, 0, 30), (1, 12, 200), (3, 150, 160), (7, 20, 300), (12, 290, 300)])
 def test_the_likelihood_is_the_integral_over_rates_and_lifetimes(x, tx, seen):
-    found = pareto_nbd.log_likelihood(SHOP, *one(x, tx, seen))[0]
+    found = pareto_nbd.log_likelihood(SHOP, *one(x, tx, seen))[0][0]
     assert found == pytest.approx(math.log(naive_pareto(x, tx, seen)), abs=1e-5)
 
 
 @pytest.mark.parametrize("parameters", [(0.3, 5.0, 3.0, 400.0), (4.0, 300.0, 0.05, 2.0), (1.0, 50.0, 1.0, 50.0)])
 def test_the_likelihood_holds_for_other_shops_too(parameters):
-    found = pareto_nbd.log_likelihood(parameters, *one(2, 40, 120))[0]
+    found = pareto_nbd.log_likelihood(parameters, *one(2, 40, 120))[0][0]
     assert found == pytest.approx(math.log(naive_pareto(2, 40, 120, parameters)), abs=1e-5)
 
 
@@ -84,7 +84,7 @@ def naive_bg(x, tx, seen, parameters):
 @pytest.mark.parametrize(("x", "tx", "seen"), [(0, 0, 30), (1, 12, 200), (5, 150, 160)])
 def test_bg_nbd_is_the_integral_over_rates_and_chances_of_leaving(x, tx, seen):
     shop = (0.6, 60.0, 1.3, 2.5)
-    found = bg_nbd.log_likelihood(shop, *one(x, tx, seen))[0]
+    found = bg_nbd.log_likelihood(shop, *one(x, tx, seen))[0][0]
     assert found == pytest.approx(math.log(naive_bg(x, tx, seen, shop)), abs=1e-5)
 
 
@@ -97,7 +97,33 @@ def test_gamma_gamma_is_the_integral_over_customers_means():
         return gamma**q * nu ** (q - 1) * math.exp(-gamma * nu) / math.gamma(q) * density
 
     expected = math.log(integrate.quad(weighted, 0, 50, limit=400)[0])
-    assert gamma_gamma.log_likelihood((p, q, gamma), *one(orders, mean))[0] == pytest.approx(expected, abs=1e-6)
+    assert gamma_gamma.log_likelihood((p, q, gamma), *one(orders, mean))[0][0] == pytest.approx(expected, abs=1e-6)
+
+
+HISTORIES = [np.array(column, dtype=float) for column in zip(
+    (0, 0, 30), (0, 0, 0), (1, 12, 200), (1, 50, 50), (3, 150, 160), (7, 20, 300), (200, 290, 300), strict=True)]  # fmt: skip
+ORDERS, MEANS = np.array([1.0, 2.0, 9.0, 300.0]), np.array([0.5, 20.0, 35.0, 900.0])
+parameter = st.floats(-3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        lambda logs: pareto_nbd.log_likelihood(tuple(np.exp(logs)), *HISTORIES),
+        lambda logs: bg_nbd.log_likelihood(tuple(np.exp(logs)), *HISTORIES),
+        lambda logs: gamma_gamma.log_likelihood(tuple(np.exp(logs[:3]) + np.eye(3)[1]), ORDERS, MEANS),
+    ],
+    ids=["pareto_nbd", "bg_nbd", "gamma_gamma"],
+)
+@settings(deadline=None)
+@given(logs=st.tuples(parameter, parameter, parameter, parameter))
+def test_slopes_are_the_change_of_the_likelihood(likelihood, logs):
+    at = np.array(logs)
+    _, slopes = likelihood(at)
+    for which, slope in enumerate(slopes):
+        aside = np.where(np.arange(4) == which, 1e-5, 0.0)
+        change = (likelihood(at + aside)[0] - likelihood(at - aside)[0]) / 2e-5
+        assert slope == pytest.approx(change, rel=1e-4, abs=1e-4)
 
 
 # Simulated customers: what is predicted comes.

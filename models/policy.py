@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from models.sales.dimensions import Split
+
 DAY = 86_400.0
 
 
@@ -26,6 +28,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     holidays
         Whose public holidays the shop may be closed on: a country, or a part of it, by ISO 3166 (`GB`, `GB-ENG`).
         Empty: none are known ahead.
+    split_by
+        What sales are divided by beside categories: `country` (the customer's attribute), `channel`.
     lateness
         An event this much older than the newest of its topic is late.
     response_lateness, window_lateness, sales_lateness
@@ -48,6 +52,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     currency: str = "GBP"
     timezone: str = "UTC"
     holidays: str = ""
+    split_by: tuple[Split, ...] = ()
     lateness: float = 3_600.0
     response_lateness: float | None = None
     window_lateness: float | None = None

@@ -18,7 +18,7 @@ from streams.settings import Settings
 
 LIBRARIES: Final = ("streamscore", "river", "numpy", "scipy")
 LEARNED_WITH: Final = (
-    "currency", "timezone", "holidays", "window_days", "response_days", "lateness_seconds",
+    "currency", "timezone", "holidays", "sales_by", "window_days", "response_days", "lateness_seconds",
     "response_lateness_seconds", "window_lateness_seconds", "sales_lateness_seconds", "draw_days", "example_share",
 )  # fmt: skip
 """Settings that change what is learned; those that are not set, or that a release does not have, are left out."""

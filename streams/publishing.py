@@ -30,17 +30,23 @@ class Published:
 
     Parameters
     ----------
-    brands, markets, products
+    series, brands, markets, products
         Those that are there, by name.
     shelf
         The versions of models that are kept there.
     """
 
     def __init__(
-        self, settings: Settings, brands: set[str], markets: set[str], products: set[str], shelf: Shelf
+        self,
+        settings: Settings,
+        series: set[str],
+        brands: set[str],
+        markets: set[str],
+        products: set[str],
+        shelf: Shelf,
     ) -> None:
         self.settings, self.keys = settings, Keys(settings.prefix)
-        self.brands, self.markets, self.shelf = brands, markets, shelf
+        self.series, self.brands, self.markets, self.shelf = series, brands, markets, shelf
         self.products: dict[str, int | None] = dict.fromkeys(products)
         """Those that are there, and the checksum of their figures where it is known."""
         self.versions: dict[str, str] = {}
@@ -49,13 +55,13 @@ class Published:
     async def read(cls, client: Any, settings: Settings) -> Self:
         """Look what is there."""
         keys = Keys(settings.prefix)
-        brands, markets, products = [
+        series, brands, markets, products = [
             {name.decode() for name in await client.smembers(names)}
-            for names in (keys.brands, keys.markets, keys.products)
+            for names in (keys.series, keys.brands, keys.markets, keys.products)
         ]
         there = {task: await client.hkeys(keys.versions(task)) for task in ServingSet.__struct_fields__}
         shelf = Shelf({task: {name.decode() for name in names} for task, names in there.items()})
-        return cls(settings, brands, markets, products, shelf)
+        return cls(settings, series, brands, markets, products, shelf)
 
     def models(self, learning: Learning, upto: int) -> tuple[list[Command], dict[str, str]]:
         """Models that are others now, and their versions; `upto` is the offset up to which was learned."""
@@ -73,8 +79,11 @@ class Published:
         return commands, versions
 
     def sales_and_segments(self, learning: Learning) -> list[Command]:
-        """Sales series and segments, as users read them."""
+        """Sales series and segments, as users read them. What is known to stand is then another, as below."""
         commands: list[Command] = []
+        for gone in sorted(self.series - learning.sales.series.keys()):
+            commands += [["UNLINK", self.keys.sales(gone)], ["SREM", self.keys.series, gone]]
+        self.series = set(learning.sales.series)
         for series in learning.sales.series:
             fields = _sales_fields(learning, series)
             commands += [["HSET", self.keys.sales(series), *fields], ["SADD", self.keys.series, series]]

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from models.policy import DAY, Policy
 from models.sales.calendar import public_holidays
+from models.sales.dimensions import split_of
 from streams.errors import Misconfigured
 from streams.kafka.security import Broker, Login, Mechanism
 
@@ -39,6 +40,7 @@ class Settings(BaseSettings):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "GBP"
     timezone: str = "UTC"
     holidays: str = ""
+    sales_by: str = ""
     clock: Annotated[str, Field(pattern="^(wall|events)$")] = "wall"
     lateness_seconds: Annotated[float, Field(ge=0)] = 3_600.0
     response_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
@@ -74,6 +76,12 @@ class Settings(BaseSettings):
             public_holidays(name)
         return name
 
+    @field_validator("sales_by")
+    @classmethod
+    def _known_dimensions(cls, names: str) -> str:
+        split_of(names)
+        return names
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -108,6 +116,7 @@ class Settings(BaseSettings):
             currency=self.currency,
             timezone=self.timezone,
             holidays=self.holidays,
+            split_by=split_of(self.sales_by),
             lateness=self.lateness_seconds,
             response_lateness=self.response_lateness_seconds,
             window_lateness=self.window_lateness_seconds,

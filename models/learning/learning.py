@@ -19,7 +19,8 @@ from models.market.journal import Journaled
 from models.market.outlook import Outlook as DemandOutlook
 from models.policy import DAY, Policy
 from models.sales.calendar import Calendar, day_of
-from models.sales.series import ALL, SalesBook
+from models.sales.dimensions import ALL, ordered
+from models.sales.series import SalesBook
 from models.segmentation import Clusters
 from models.serving_set import ServingSet
 from schemas.commit import Opened
@@ -44,7 +45,7 @@ class Learning:
         self.labels: dict[int, str] = {}
         self.leagues = Leagues(policy, judge_from, name)
         self.groups = Groups(policy.currency)
-        self.sales = SalesBook(calendar=Calendar(place=policy.holidays))
+        self.sales = SalesBook(calendar=Calendar(place=policy.holidays), split_by=policy.split_by)
         self.brands = BrandBook(policy.currency, judge_from)
         self.market = Journaled(Market())
         self.outlook = DemandOutlook()
@@ -128,7 +129,7 @@ class Learning:
 
     def report(self) -> dict[str, Any]:
         """Return `tasks`, `segments`, `sales` and `outlook` (the next 7 days' sales, main currency) of the report."""
-        series = [ALL, *sorted(name for name in self.sales.series if name != ALL)]
+        series = ordered(self.sales.series)
         demand = self.outlook.report()
         tasks = reports.tasks(self.leagues, self.groups.compiled(), self.labels) | self.brands.tasks()
         return {
@@ -197,6 +198,7 @@ class Learning:
         self.told = Told(state["shards"], state.get("foremost", {}))  # the latter since 0.2
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
         self.sales.calendar.place = self.policy.holidays
+        self.sales.split(self.policy.split_by)
         if "brands" in state:  # since 0.2
             self.brands.restore(state["brands"])
         if "market" in state:  # since 0.2

@@ -8,18 +8,16 @@ from msgspec import Struct, field
 
 from models.sales.calendar import WEEK, Calendar, weekday
 from models.sales.contest import FIRST
+from models.sales.dimensions import ALL, PARTS, Dimension, Split, dimension_of, rest
 from models.sales.entrants import Entrants
 from models.sales.forecast import Forecaster
 from models.sales.judge import Anomaly, Forecast, Track
 from models.sales.presence import MINOR
 from models.sales.reconcile import reconcile
 
-ALL: Final = "all"
-OTHER: Final = "other"
 HORIZONS: Final = (1, 7, 14)
 E4: Final = 10_000
 """Amounts are kept in integers of 1/10,000 of the currency unit, so that totals are exact."""
-PART: Final = "category:"
 WARM_DAYS: Final = 14
 """Open days learned before a series is forecast and judged."""
 MAX_WAITING: Final = 400
@@ -169,12 +167,15 @@ class SalesBook(Struct, dict=True):
     """All series of one currency. Plain data: msgpack and back, it has the same future.
 
     The caller adds every amount to the series `all`, and to whatever other series it belongs to. `all`
-    decides which days are open, and is always kept. Of the others the `max_series` most active are kept;
-    what the rest sells is in `other`. A series that comes up later counts from then on. Nothing else grows.
-    The next week is worked out once after a close, and is no part of the state.
+    decides which days are open, and is always kept. Of the others the `max_series` most active of each dimension
+    are kept; what the rest sells is in a series of its own. A series that comes up later counts from then on. Nothing
+    else grows. The next week is worked out once after a close, and is no part of the state.
+
+    `split_by` are the dimensions that are kept beside categories and currencies; what is told of others is left out.
     """
 
     max_series: int = 60
+    split_by: tuple[Split, ...] = ()
     next_day: int | None = None
     calendar: Calendar = field(default_factory=Calendar)
     sold_on: dict[int, bool] = field(default_factory=dict)
@@ -188,38 +189,59 @@ class SalesBook(Struct, dict=True):
         Parameters
         ----------
         series
-            A category, say, or `all`.
+            `all`, or a part of it: see `dimensions`.
         day
             Days since 1970-01-01 in the shop's timezone. One that is closed already is late: it counts in
             the total, and is not learned.
         amount_e4
             In 1/10,000 of the currency unit.
         """
+        dimension = dimension_of(series)
+        if dimension in ("country", "channel") and dimension not in self.split_by:
+            return
         in_time = self.next_day is None or day >= self.next_day
-        kept = self._kept(series)
+        kept = self._kept(series, dimension)
         kept.activity += 1.0
         kept.add(day, amount_e4, in_time)
         if series == ALL and amount_e4 > 0 and day in kept.waiting:
             self.sold_on[day] = True
 
-    def _kept(self, name: str) -> Series:
+    def _kept(self, name: str, dimension: Dimension | None) -> Series:
         found = self.series.get(name)
         if found is not None:
             return found
-        if name == OTHER or len(self.series) - (OTHER in self.series) > self.max_series:
-            if name != OTHER:
-                self._remember(name)
-            return self.series.setdefault(OTHER, Series())
+        if dimension is None:
+            return self.series.setdefault(name, Series())
+        remainder = rest(dimension)
+        if name == remainder or len(self._named(dimension)) >= self.max_series:
+            if name != remainder:
+                self._remember(name, dimension)
+            return self.series.setdefault(remainder, Series())
         return self.series.setdefault(name, Series())
 
-    def _remember(self, name: str) -> None:
+    def _named(self, dimension: Dimension) -> list[str]:
+        """Return the series of a dimension, but for that of the rest."""
+        return [name for name in self.series if dimension_of(name) == dimension and name != rest(dimension)]
+
+    def _unkept(self, dimension: Dimension) -> list[str]:
+        return [name for name in self.candidates if dimension_of(name) == dimension]
+
+    def _remember(self, name: str, dimension: Dimension) -> None:
         """Count a series that is not kept: Space-Saving (Metwally et al. 2005), twice `max_series` counters."""
         if not self.max_series:
             return
-        if name not in self.candidates and len(self.candidates) >= 2 * self.max_series:
-            least = min(self.candidates, key=self.candidates.__getitem__)
+        if name not in self.candidates and len(counted := self._unkept(dimension)) >= 2 * self.max_series:
+            least = min(counted, key=self.candidates.__getitem__)
             self.candidates[name] = self.candidates.pop(least)
         self.candidates[name] = self.candidates.get(name, 0.0) + 1.0
+
+    def split(self, by: tuple[Split, ...]) -> None:
+        """Keep these dimensions from now on: series of others are dropped, for what they were told is in `all`."""
+        self.split_by = by
+        for name in [*self.series, *self.candidates]:
+            if dimension_of(name) in {"country", "channel"} - set(by):
+                self.series.pop(name, None)
+                self.candidates.pop(name, None)
 
     def close_until(self, day: int) -> None:
         """Close all days before `day`, one by one in order, in every series."""
@@ -250,11 +272,12 @@ class SalesBook(Struct, dict=True):
             series.close(day, self.calendar, is_open)
             series.activity *= FADE
         for place in range(len(HORIZONS)):
-            self._add_up([series.tracks[place] for series in self._tree().values()], day)
-        if self.candidates:
-            for name in self.candidates:
-                self.candidates[name] *= FADE
-            self._take_over()
+            for dimension in PARTS:
+                self._add_up([series.tracks[place] for series in self._tree(dimension).values()], day, dimension)
+        for name in self.candidates:
+            self.candidates[name] *= FADE
+        for dimension in sorted({dimension_of(name) or "category" for name in self.candidates}):
+            self._take_over(dimension)
 
     def _note(self, day: int) -> None:
         """Remember a day of the whole and the forecast that was made of it, for a look at both."""
@@ -266,21 +289,21 @@ class SalesBook(Struct, dict=True):
             self.recent.append(Day(day, actual, made.point, made.low, made.high, made.naive))
             del self.recent[:-RECENT]
 
-    def _tree(self) -> dict[str, Series]:
-        """Return the whole and its parts, every amount in one: the categories, and what is in no series.
+    def _tree(self, dimension: Dimension) -> dict[str, Series]:
+        """Return the whole and its parts by a dimension, every amount in one of them.
 
         A series that has closed no day yet is no part: what is forecast is what was known at the last close.
         """
-        named = {name: one for name, one in self.series.items() if name.startswith(PART) or name == OTHER}
+        named = {name: one for name, one in self.series.items() if dimension_of(name) == dimension}
         parts = {name: one for name, one in named.items() if one.forecaster.days > 0}
         return {ALL: self.series[ALL]} | parts
 
     @staticmethod
-    def _add_up(tracks: Sequence[Track], day: int) -> None:
+    def _add_up(tracks: Sequence[Track], day: int, dimension: Dimension) -> None:
         """Make the forecasts from `day` add up, and keep them."""
         fresh = [track.pending[-1] for track in tracks if track.pending]
         if len(fresh) == len(tracks) and fresh[0].day == day + tracks[0].horizon:
-            for track, forecast in zip(tracks, _added_up(tracks, fresh), strict=True):
+            for track, forecast in zip(tracks, _added_up(tracks, fresh, dimension), strict=True):
                 track.pending[-1] = forecast
 
     @cached_property
@@ -291,25 +314,26 @@ class SalesBook(Struct, dict=True):
         days = range(self.next_day, self.next_day + WEEK)
         warm = {name: one for name, one in self.series.items() if one.forecaster.days >= WARM_DAYS}
         weeks = {name: [one.expected(day, self.calendar) for day in days] for name, one in warm.items()}
-        tree = self._tree()
-        if set(tree) <= set(weeks):
-            tracks = [one.tracks[0] for one in tree.values()]
-            for place in range(WEEK):
-                together = _added_up(tracks, [weeks[name][place] for name in tree])
-                for name, forecast in zip(tree, together, strict=True):
-                    weeks[name][place] = forecast
+        for dimension in PARTS:
+            tree = self._tree(dimension)
+            if set(tree) <= set(weeks):
+                tracks = [one.tracks[0] for one in tree.values()]
+                for place in range(WEEK):
+                    together = _added_up(tracks, [weeks[name][place] for name in tree], dimension)
+                    for name, forecast in zip(tree, together, strict=True):
+                        weeks[name][place] = forecast
         return weeks
 
-    def _take_over(self) -> None:
+    def _take_over(self, dimension: Dimension) -> None:
         """Keep the busiest candidate in place of the quietest series, if it is clearly busier."""
-        named = [name for name in self.series if name not in (ALL, OTHER)]
+        named = self._named(dimension)
         if not named:
             return
         quietest = min(named, key=lambda name: self.series[name].activity)
-        busiest = max(self.candidates, key=self.candidates.__getitem__)
+        busiest = max(self._unkept(dimension), key=self.candidates.__getitem__)
         if self.candidates[busiest] > TAKE_OVER * self.series[quietest].activity + 1.0:
             gone = self.series.pop(quietest)
-            self.series.setdefault(OTHER, Series()).absorb(gone)
+            self.series.setdefault(rest(dimension), Series()).absorb(gone)
             self.series[busiest] = Series(activity=self.candidates.pop(busiest))
             self.candidates[quietest] = gone.activity
 
@@ -350,17 +374,21 @@ class SalesBook(Struct, dict=True):
         return {track.horizon: track.report() for track in self.series[series].tracks}
 
 
-def _added_up(tracks: Sequence[Track], forecasts: Sequence[Forecast]) -> list[Forecast]:
+def _added_up(tracks: Sequence[Track], forecasts: Sequence[Forecast], dimension: Dimension) -> list[Forecast]:
     """Return the forecasts of the whole and its parts, in this order, so that they add up.
 
-    Points and bounds of a series move together. One part alone is the whole: there is nothing to choose.
+    Points and bounds of a series move together. One part alone is the whole: there is nothing to choose. The
+    whole moves with its categories alone, so that it is the same whatever else it is divided by.
     """
     if len(forecasts) < 2:
         return list(forecasts)
     points = [forecast.point for forecast in forecasts]
     errors = [t.tally.variance if f.scale > 0.0 else 0.0 for t, f in zip(tracks, forecasts, strict=True)]
     positive = [forecast.positive for forecast in forecasts]
-    wanted, shares = reconcile(points[0], points[1:], errors[0], errors[1:], positive[1:])
+    whole_error = errors[0] if dimension == "category" else 0.0
+    wanted, shares = reconcile(points[0], points[1:], whole_error, errors[1:], positive[1:])
+    if dimension != "category":
+        return [forecasts[0], *(f.moved_to(point) for f, point in zip(forecasts[1:], shares, strict=True))]
     return [forecast.moved_to(point) for forecast, point in zip(forecasts, [wanted, *shares], strict=True)]
 
 

@@ -3,6 +3,7 @@
 Features are taken here, before any score is known, so that they never read scores or our own decisions.
 """
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from typing import Any, Final, get_args
@@ -27,6 +28,7 @@ from models.market.tell import observed
 from models.market.tell import tell as tell_market
 from models.policy import DAY, Awaiting
 from models.receipt import Receipt, read
+from models.sales.dimensions import ALL, part
 from models.shard.chunk import Chunk, Shop
 from schemas.commit import Arrived, Commit, Outgoing
 from schemas.events import TYPE_OF, Contact, Customer, CustomerEvent, Event, Feedback, Forgotten, Observation, Sale
@@ -35,7 +37,6 @@ from schemas.state import Attribute, CustomerState, Relation, Remembered
 ANONYMOUS_IDS: Final = 256
 MAX_SAID: Final = 2_000
 """Characters of a feedback's text that are learned from."""
-ALL: Final = "all"
 _WAITING: Final[dict[str, tuple[tuple[str, Awaiting], ...]]] = {
     "transactions": (("sales", "sales"), ("churn", "window"), ("value", "window")),
     "engagements": (("response", "response"),),
@@ -326,7 +327,7 @@ class _Walker:
                 continue
             told = tell_market(one.receipt, one.state, self.policy, one.country)
             walk.market.append(told)
-            self._sell(one.receipt, told["day"])
+            self._sell(one.receipt, told)
             if one.receipt.is_branded:
                 branded.append((one, told["day"], told["main"]))
         for one, day, is_main in branded:
@@ -337,16 +338,20 @@ class _Walker:
                 one.step.choices = choices
                 walk.tasted[one.step.customer] = None
 
-    def _sell(self, receipt: Receipt, day: int) -> None:
-        sales, sign, currency = self.walk.sales, receipt.sign, receipt.event.currency
-        if currency == self.policy.currency:
-            for category, shelf in receipt.shelves.items():
-                series = (f"category:{category}", day)
-                sales[series] = sales.get(series, 0) + sign * sum(shelf.amounts)
-            series = (ALL, day)
-        else:
-            series = (f"{ALL}:{currency}", day)
-        sales[series] = sales.get(series, 0) + sign * receipt.total_e4
+    def _sell(self, receipt: Receipt, told: Mapping[str, Any]) -> None:
+        sign, currency, day = receipt.sign, receipt.event.currency, told["day"]
+        if currency != self.policy.currency:
+            self._add(f"{ALL}:{currency}", day, sign * receipt.total_e4)
+            return
+        for category, shelf in receipt.shelves.items():
+            self._add(f"category:{category}", day, sign * sum(shelf.amounts))
+        for dimension in self.policy.split_by:
+            self._add(part(dimension, told.get(dimension)), day, sign * receipt.total_e4)
+        self._add(ALL, day, sign * receipt.total_e4)
+
+    def _add(self, series: str, day: int, amount_e4: int) -> None:
+        sales, key = self.walk.sales, (series, day)
+        sales[key] = sales.get(key, 0) + amount_e4
 
     def _bury(self, arrived: Arrived) -> None:
         reason, detail = arrived.refused or ("undecodable", "it cannot be read")

@@ -1,17 +1,20 @@
 """Reports and customers for people."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, get_args
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.sales.dimensions import Split, dimension_of
 from models.shard.score import from_scale
 from streams.reporting.report import in_days
 from streams.reporting.summary_market import amount, brands, markets, number
 
+SPLIT_ROWS: Final = 8
+"""Countries that are shown, and channels."""
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
 _MEANING = {
     "churn": "no purchase in {}",
@@ -73,15 +76,29 @@ def _sales(console: Console, sales: dict[str, Any], outlook: dict[str, Any]) -> 
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    for series, horizons in sales.items():
-        if "7" in horizons and horizons["7"]["mase"] is not None:
-            week, ahead = horizons["7"], outlook.get(series, {})
-            amounts = [amount(ahead.get(name)) for name in ("next_week", "next_week_naive")]
-            mase = [number(horizons[h]["mase"]) for h in ("1", "7", "14")]
-            naive = number(week["baselines"]["seasonal_naive"]["mase"])
-            covered = number(horizons["1"]["coverage_80"])
-            table.add_row(series.removeprefix("category:"), *amounts, str(week["n"]), *mase, naive, covered)
+    judged = {name: found for name, found in sales.items() if "7" in found and found["7"]["mase"] is not None}
+    shown = _largest(judged, outlook)
+    for series in shown:
+        horizons = judged[series]
+        week, ahead = horizons["7"], outlook.get(series, {})
+        amounts = [amount(ahead.get(name)) for name in ("next_week", "next_week_naive")]
+        mase = [number(horizons[h]["mase"]) for h in ("1", "7", "14")]
+        naive = number(week["baselines"]["seasonal_naive"]["mase"])
+        covered = number(horizons["1"]["coverage_80"])
+        table.add_row(series.removeprefix("category:"), *amounts, str(week["n"]), *mase, naive, covered)
     console.print(table if table.rows else "Sales: none, or too few days to judge a forecast.")
+    if len(shown) < len(judged):
+        console.print(f"{len(judged) - len(shown)} smaller series by country or channel are in the report.")
+
+
+def _largest(series: Mapping[str, Any], outlook: Mapping[str, Any]) -> list[str]:
+    """All categories and currencies; of countries, and of channels, those that the next week brings most."""
+    hidden: set[str] = set()
+    for dimension in get_args(Split):
+        named = [name for name in series if dimension_of(name) == dimension]
+        named.sort(key=lambda name: -(outlook.get(name, {}).get("next_week") or 0.0))
+        hidden.update(named[SPLIT_ROWS:])
+    return [name for name in series if name not in hidden]
 
 
 def _tasks(console: Console, tasks: dict[str, Any]) -> None:

@@ -53,10 +53,10 @@ def _table(*columns: str, title: str) -> Table:
 def amount(value: float | None) -> str:
     """Write an amount; `-` is unknown.
 
-    >>> amount(1234.5), amount(None)
-    ('1,234', '-')
+    >>> amount(1234.5), amount(-0.2), amount(None)
+    ('1,234', '0', '-')
     """
-    return "-" if value is None else f"{value:,.0f}"
+    return "-" if value is None else f"{round(value):,}"
 
 
 def number(value: float | None) -> str:

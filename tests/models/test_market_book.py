@@ -251,7 +251,7 @@ def test_only_products_with_something_to_show_count_as_changed():
 
 def test_a_product_is_written_when_its_figures_are_others_and_not_before():
     settings = Settings()
-    learning, shown = Learning(POLICY), Published(settings, set(), set(), {"gone"}, Shelf({}))
+    learning, shown = Learning(POLICY), Published(settings, set(), set(), set(), {"gone"}, Shelf({}))
     market = learning.market.book
 
     def written():

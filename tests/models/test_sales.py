@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from models.sales.calendar import Calendar, weekday
 from models.sales.conformal import WINDOW, Conformal
+from models.sales.dimensions import ALL, OTHER
 from models.sales.forecast import Forecaster
-from models.sales.series import ALL, E4, HORIZONS, MAX_WAITING, OTHER, SalesBook
+from models.sales.series import E4, HORIZONS, MAX_WAITING, SalesBook
 
 START = 20_000
 SUNDAY = 6

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.sales.contest import ENOUGH, Contest
+from models.sales.dimensions import ALL, PARTS, dimension_of, part
 from models.sales.entrants import Entrants, HoltWinters, Regression, WeekdayMean
 from models.sales.reconcile import reconcile
-from models.sales.series import ALL, SalesBook
+from models.sales.series import HORIZONS, SalesBook
 
 START = 15_000
 
@@ -156,6 +157,73 @@ def test_the_next_week_of_categories_adds_up_to_that_of_the_whole_after_every_da
     assert seen > 60
     restored = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=SalesBook)
     assert [restored.outlook(name) for name in found.series] == [found.outlook(name) for name in found.series]
+
+
+def split_book(days=100, by=("country", "channel"), fresh=None):
+    """Sales by category, country and channel, every amount in one of each."""
+    found = SalesBook(split_by=by) if fresh is None else fresh
+    for day in range(days):
+        for seed, names in enumerate((("tea", "FR", "web"), ("tea", "DE", "shop"), ("cups", None, "web"))):
+            amount = round(weekly(days, seed)[day] * 10_000)
+            for dimension, name in zip(PARTS, names, strict=True):
+                found.add(part(dimension, name), START + day, amount)
+            found.add(ALL, START + day, amount)
+        found.close_until(START + day + 1)
+    return found
+
+
+def test_countries_and_channels_add_up_as_categories_do_and_the_whole_does_not_move_by_them():
+    found, plain = split_book(), split_book(by=())
+    assert {dimension_of(name) for name in found.series} == {None, "category", "country", "channel"}
+    assert set(plain.series) == {ALL, "category:tea", "category:cups"}
+    for name in plain.series:
+        assert found.outlook(name) == plain.outlook(name)
+        assert found.report(name) == plain.report(name)
+    for dimension, count in (("category", 2), ("country", 3), ("channel", 2)):
+        parts = [found.outlook(name) for name in found.series if dimension_of(name) == dimension]
+        assert len(parts) == count
+        whole = found.outlook(ALL)
+        assert sum(one.total_e4 for one in parts) == whole.total_e4
+        assert sum(one.week for one in parts) == pytest.approx(whole.week)
+        for horizon in HORIZONS:
+            assert sum(one.horizons[horizon].point for one in parts) == pytest.approx(whole.horizons[horizon].point)
+
+
+def test_each_dimension_has_its_own_bound_and_its_own_rest():
+    found = SalesBook(split_by=("country",), max_series=3)
+    for n in range(10):
+        for name in (f"category:{n}", f"country:{n}", f"all:X{n:02}"):
+            found.add(name, START, 100 + n)
+        found.add(ALL, START, 100 + n)
+    kept = {dimension: [name for name in found.series if dimension_of(name) == dimension] for dimension in PARTS}
+    assert kept["category"] == ["category:0", "category:1", "category:2", "other"]
+    assert kept["country"] == ["country:0", "country:1", "country:2", "other:country"]
+    for names in (kept["category"], kept["country"]):  # and no other currency is among them
+        assert sum(found.series[name].total_e4 for name in names) == found.series[ALL].total_e4
+    assert found.series["other:currency"].total_e4 == sum(range(103, 110))
+    assert len(found.candidates) <= 3 * 2 * 3
+
+
+def test_who_gives_way_is_of_the_same_dimension():
+    found = SalesBook(split_by=("country",), max_series=1)
+    for day in range(3):
+        found.add("category:tea", START + day, 100)
+        for _ in range(1 if day == 0 else 9):
+            found.add(f"country:{'FR' if day == 0 else 'DE'}", START + day, 100)
+        found.add(ALL, START + day, 100 if day == 0 else 900)
+        found.close_until(START + day + 1)
+    assert set(found.series) == {ALL, "category:tea", "country:DE", "other:country"}
+    assert found.series["other:country"].total_e4 == 100 + 900
+
+
+def test_a_dimension_that_is_taken_out_leaves_the_others_as_they_were():
+    found = split_book()
+    found.split(("channel",))
+    assert {dimension_of(name) for name in found.series} == {None, "category", "channel"}
+    found.add("country:FR", START + 100, 5)
+    assert "country:FR" not in found.series
+    restored = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=SalesBook)
+    assert restored.outlook(ALL) == split_book().outlook(ALL)
 
 
 def test_a_day_out_of_its_interval_is_an_anomaly_and_the_next_is_none():

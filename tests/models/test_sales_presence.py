@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.sales.contest import Contest
+from models.sales.dimensions import ALL
 from models.sales.judge import Forecast, Track
 from models.sales.presence import KNOWN, MINOR, Presence
 from models.sales.reconcile import reconcile
-from models.sales.series import ALL, E4, HORIZONS, SalesBook
+from models.sales.series import E4, HORIZONS, SalesBook
 
 START = 19_000
 PART = "category:part"

@@ -135,6 +135,10 @@ class BinaryQuality(Struct):
             for place in filled
         ]
 
+    def mean_log_loss(self) -> float | None:
+        """Return `log_loss` of the report, without the work of the others."""
+        return self.log_loss / self.count if self.count else None
+
     def report(self) -> dict[str, float | None]:
         """Return the metrics by name; None where there is nothing to tell yet.
 
@@ -146,7 +150,7 @@ class BinaryQuality(Struct):
         return {
             "auc": auc_of(self.negatives, self.positives),
             "pr_auc": _average_precision(self.negatives, self.positives),
-            "log_loss": self.log_loss / self.count if self.count else None,
+            "log_loss": self.mean_log_loss(),
             "brier": self.squares / self.count if self.count else None,
             "ece": math.fsum(map(abs, self.bin_gaps)) / self.count if self.count else None,
             "lift_10": None if share is None else share * 10.0,

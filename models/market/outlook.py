@@ -222,9 +222,9 @@ class Outlook:
         """The one with the least log loss so far; `growth` while nobody is clearly better. A trivial one may serve."""
         able = [*TRIVIAL] if self.growth.n >= EARLIEST // 4 else []
         able += [*ENTRANTS] if self.growth.n >= EARLIEST else []
-        losses = {name: self.quality[name].report()["log_loss"] for name in able}
+        losses = {name: self.quality[name].mean_log_loss() for name in able}
         known = {name: loss + MARGIN for name, loss in losses.items() if loss is not None}
-        own = self.quality[GROWTH].report()["log_loss"]
+        own = self.quality[GROWTH].mean_log_loss()
         if own is not None:
             known[GROWTH] = own
         return min(known, key=lambda name: (known[name], name)) if own is not None else GROWTH

@@ -97,8 +97,8 @@ class Metrics:
             registry=registry,
         )
         self.role = Gauge(
-            "streamscore_model_role", "1: the model is its task's champion, or a baseline", ["task", "model", "role"],
-            registry=registry,
+            "streamscore_model_role", "1: the model is its task's champion, a baseline, or a control",
+            ["task", "model", "role"], registry=registry,
         )  # fmt: skip
         self.promotions = Counter(
             "streamscore_model_promotions_total", "Changes of champion", ["task", "from", "to"], registry=registry
@@ -299,7 +299,8 @@ class Metrics:
                 self.active.labels("lost").set(growth[max(over)]["lost"])
 
     def _task(self, task: str, figures: Mapping[str, Any]) -> None:
-        for name, metrics in {**figures["baselines"], **figures["models"]}.items():
+        controls = figures.get("controls", {})  # on other examples: neither a model nor a baseline
+        for name, metrics in {**controls, **figures["baselines"], **figures["models"]}.items():
             for metric, value in metrics.items():
                 if value is not None:
                     self.model.labels(task, name, metric).set(value)
@@ -311,8 +312,9 @@ class Metrics:
         if "budget" in figures:
             self.budget.labels(task, "spent").set(figures["budget"]["spent"])
             self.budget.labels(task, "budget").set(figures["budget"]["microseconds"])
-        for name in figures["baselines"]:
-            self.role.labels(task, name, "baseline").set(1)
+        for role, some in (("baseline", figures["baselines"]), ("control", controls)):
+            for name in some:
+                self.role.labels(task, name, role).set(1)
 
     def _changes(self, task: str, changes: Sequence[Mapping[str, Any]]) -> None:
         """Count and log what a league did by itself since the last look."""

@@ -84,17 +84,17 @@ def _demand(lines: Sequence[Line]) -> list[dict[str, Any]]:
         _asked({name: units[np.random.default_rng(seed).permutation(days)] for name, units in table.items()})
         for seed in range(ORDERS)
     ]
-    control = [one["at_the_decision"][GROWTH]["auc"] for one in random]
+    control = [one["models"][GROWTH]["auc"] for one in random]
     found = []
     for words, since in (("", 0), (f", days {CHOSEN_ON + 1} on", CHOSEN_ON)):
         report = _asked(table, since)
-        judged, baselines, champion = report["at_the_decision"], report["baselines"], report["champion"]
+        judged, baselines, champion = report["models"], report["baselines"], report["champion"]
         rate = max(baselines[name]["auc"] for name in ("base_rate", "last_100"))
         for name in dict.fromkeys((GROWTH, champion)):
             auc = f"demand: AUC of {name} against the 30-day mean{words}"
             found.append(_row(auc, judged[name]["auc"], ">= .57", ".60", rate))
         naive = min(baselines[name]["units_log_error"] for name in ("last_six_days", "last_thirty_days"))
-        error = report["models"][champion]["units_log_error"]
+        error = judged[GROWTH]["units_log_error"]
         found.append(_row(f"demand: log error of the next six days' units{words}", error, "<= .28", ".27", naive))
     words = f"demand: AUC of growth on days in random order, mean of {ORDERS}"
     found.append(_row(words, float(np.mean(control)), "<= .5"))

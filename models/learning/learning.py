@@ -16,6 +16,7 @@ from models.learning.leagues import Leagues
 from models.learning.requests import perform
 from models.market.book import Market
 from models.market.journal import Journaled
+from models.market.outlook import RANDOM_DAYS
 from models.market.outlook import Outlook as DemandOutlook
 from models.policy import DAY, Policy
 from models.sales.calendar import Calendar, day_of
@@ -139,18 +140,23 @@ class Learning:
             "outlook": {name: self._outlook(name) for name in series},
             "sales_days": msgspec.to_builtins(self.sales.recent),
             "brands": self.brands.report(self.groups.names()),
-            "market": self._market(),
+            "market": self._market(demand),
         }
 
     def _outlook(self, series: str) -> dict[str, float | None]:
         outlook = self.sales.outlook(series)
         return {"next_week": outlook.week, "next_week_naive": outlook.week_naive}
 
-    def _market(self) -> dict[str, Any]:
-        """The market by category; with each brand's share among the competitors, where these are of the same lines."""
+    def _market(self, demand: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The market by category; with each brand's share among the competitors, where these are of the same lines.
+
+        `demand` is that task's report: how good the chance of the next six days is stands beside it.
+        """
         found, shown = self.market.book.report(self.policy.currency), self.brands.shown()
+        judged = None if demand is None else _beside_control(demand)
         for name, figures in found.items():
-            figures["next_six_days"] = self.outlook.of(name)
+            ahead = self.outlook.of(name)
+            figures["next_six_days"] = ahead if ahead is None or judged is None else ahead | {"judged": judged}
             if name != ALL and (name != UNCATEGORISED or self._has_one_rest()):
                 figures["competitors"] |= self.brands.shares(name, shown)
             if not figures["competitors"]:
@@ -205,3 +211,10 @@ class Learning:
             self.market = Journaled.restore(state["market"], parts, Market(), Market.restore)
         if "outlook" in state:  # since 0.2
             self.outlook = DemandOutlook.restore(state["outlook"])
+
+
+def _beside_control(demand: Mapping[str, Any]) -> dict[str, Any]:
+    """How good the champion is, over all categories, and what `growth` finds on days in random order."""
+    champion, control = demand["champion"], demand["controls"][RANDOM_DAYS]
+    told = {"model": champion, "examples": demand["examples"], "auc": demand["models"][champion]["auc"]}
+    return told | {"auc_random_days": control["auc"]}

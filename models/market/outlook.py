@@ -29,6 +29,7 @@ AHEAD: Final = 6
 NAMES: Final = ("week", "last_day", "median", "week_of_share", "trend")
 PRIOR: Final = 0.5
 GROWTH: Final = "growth"
+RANDOM_DAYS: Final = "random_days"
 LAST_SIX: Final = "last_six_days"
 LAST_THIRTY: Final = "last_thirty_days"
 ENTRANTS: Final[dict[str, Callable[[float], Learner]]] = {
@@ -351,25 +352,28 @@ class Outlook:
         return {"model": self.champion} | reasons(lambda some: _log_odds(learner.score_one(some)), x)
 
     def report(self) -> dict[str, Any] | None:
-        """Return the task, as the report has it; None without any example."""
+        """Return the task, as the report has it; None without any example.
+
+        A control is no answer to the same questions: nobody is compared with it by who wins.
+        """
         if not self.errors.n:
             return None
-        found = {name: quality.report() for name, quality in self.quality.items()}
+        found: dict[str, dict[str, Any]] = {name: quality.report() for name, quality in self.quality.items()}
         champion, n, errors = self.champion, self.errors.n, self.errors
+        found[GROWTH]["units_log_error"] = errors.forecast / n
         return {
             "examples": n,
             "positives": sum(self.quality[GROWTH].positives),
             "champion": champion,
             "models": {
-                champion: found[champion] | {"units_log_error": errors.forecast / n, "microseconds_per_example": None}
+                name: found[name] | {"microseconds_per_example": None} for name in (GROWTH, *ENTRANTS, champion)
             },
             "baselines": {name: found[name] for name in TRIVIAL}
             | {
-                "random_days": self.control.report(),
                 LAST_SIX: {"units_log_error": errors.last_six / n},
                 LAST_THIRTY: {"units_log_error": errors.last_thirty / n},
             },
-            "at_the_decision": {name: found[name] for name in (GROWTH, *ENTRANTS, champion)},
+            "controls": {RANDOM_DAYS: self.control.report()},
         }
 
     def state(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from models.customers.catalogue import Feature
 from streams.operator import Standing
 
 METRICS: Final = (
-    "auc", "log_loss", "brier", "ece", "lift_10", "mae", "rmse", "spearman", "total_ratio", "top_10_share",
+    "auc", "log_loss", "brier", "ece", "lift_10", "accuracy", "macro_f1", "mae", "rmse", "spearman", "total_ratio",
+    "top_10_share", "units_log_error", "daily_share_error",
 )  # fmt: skip
 """What is shown of an entrant, as far as its task has it."""
 HEADLINES: Final = ("log_loss", "ece", "auc", "mae", "spearman")
@@ -124,8 +125,8 @@ def _change(change: Mapping[str, Any]) -> str:
 
 
 def everybody(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return figures of all entrants and baselines of a task."""
-    return {**report["models"], **report["baselines"]}
+    """Return figures of all entrants, baselines and controls of a task."""
+    return {**report["models"], **report["baselines"], **report.get("controls", {})}
 
 
 def show_entrants(console: Console, report: Mapping[str, Any], some: Mapping[str, Mapping[str, Any]]) -> None:
@@ -134,6 +135,7 @@ def show_entrants(console: Console, report: Mapping[str, Any], some: Mapping[str
     table = Table("entrant", *metrics, "sees", "evidence against the champion", "µs an example")
     for name, figures in some.items():
         mark = "champion: " if name == report["champion"] else "baseline: " if name in report["baselines"] else ""
+        mark = "control: " if name in report.get("controls", {}) else mark
         shares, evidence = report.get("shares", {}).get(name, 1.0), report.get("evidence", {}).get(name)
         took = figures.get("microseconds_per_example")
         table.add_row(

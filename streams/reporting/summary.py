@@ -27,6 +27,10 @@ _MEANING = {
 }
 
 
+CONTROLS: Final = {"random_days": "the same on shuffled days"}
+"""Of a task that is asked where nothing can be foreseen, too: shown beside its figures, never among them."""
+
+
 def meaning(task: str, days: float | None) -> str:
     """Say what a task predicts; `days` is its window, where that is known.
 
@@ -113,16 +117,19 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
             known["chance"] = 0.5  # to be less wrong than a baseline that is worse than a coin is nothing
         if champion is None or not known:
             table.add_row(named, str(figures["examples"]), metric, "none yet", "", "")
-            continue
-        best = max(known, key=known.__getitem__)
-        table.add_row(
-            named,
-            f"{figures['examples']:,}",
-            metric,
-            f"{champion:.3f} {figures['champion']}",
-            f"{known[best]:.3f} {best}",
-            "yes" if champion > known[best] else "no",
-        )
+        else:
+            best = max(known, key=known.__getitem__)
+            table.add_row(
+                named,
+                f"{figures['examples']:,}",
+                metric,
+                f"{champion:.3f} {figures['champion']}",
+                f"{known[best]:.3f} {best}",
+                "yes" if champion > known[best] else "no",
+            )
+        for name, found in figures.get("controls", {}).items():
+            control = "none yet" if found.get(metric) is None else f"{found[metric]:.3f} {name}"
+            table.add_row(f"  {CONTROLS.get(name, name)}", "", metric, control, "none: it is a control", "")
     console.print(table)
     sizes = [f"{task} {told['bytes'] / 1e6:.1f} MB" for task, told in tasks.items() if told.get("bytes")]
     if sizes:

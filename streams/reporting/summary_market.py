@@ -132,6 +132,8 @@ def show_market(console: Console, category: str, figures: Mapping[str, Any]) -> 
         )
         for line in _why_demand(ahead["reasons"]):
             console.print(line)
+        if "judged" in ahead:
+            console.print(_judged(ahead["judged"]))
     late = figures.get("demand", {}).get("late", 0)
     if late:
         console.print(f"{late:,} sales came after their day was closed, and are in none")
@@ -165,6 +167,17 @@ def _why_demand(told: Mapping[str, Any]) -> Iterator[str]:
             if abs(effect) >= least
         ]
         yield f"  why {words} ({told[name]['model'].replace('_', ' ')}): {', '.join(parts) or 'as usual'}"
+
+
+def _judged(told: Mapping[str, Any]) -> str:
+    known = {
+        name: "not known yet" if value is None else f"{value:.3f}" for name, value in told.items() if "auc" in name
+    }
+    model, of = told["model"].replace("_", " "), f"{told['examples']:,} outcomes of all categories"
+    return (
+        f"  how good that chance is: AUC {known['auc']} ({model}, {of}); "
+        f"the same on shuffled days: {known['auc_random_days']}"
+    )
 
 
 def _competitors(console: Console, rivals: Mapping[str, Any]) -> None:
@@ -300,4 +313,4 @@ def _image(console: Console, image: Mapping[str, Any]) -> None:
     )
     if image["words"]:
         words = ", ".join(f"{word} {'worse' if effect > 0 else 'better'}" for word, effect in image["words"].items())
-        console.print(f"words that moved it: {words}")
+        console.print(f"words that moved it, over all texts so far, the latest most: {words}")

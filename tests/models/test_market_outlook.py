@@ -60,7 +60,7 @@ def shop():
 def test_a_year_of_a_real_shop_is_above_the_bars(shop):
     report = run(shop).report()
     assert report["examples"] == 8 * (304 - WINDOW - AHEAD + 1)
-    growth = report["at_the_decision"]["growth"]
+    growth = report["models"]["growth"]
     assert growth["auc"] >= 0.57
     assert report["champion"] == "growth"
     assert report["models"]["growth"]["units_log_error"] <= 0.28
@@ -72,9 +72,7 @@ def test_days_in_random_order_give_nothing(shop):
     found = []
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(304)
-        found.append(
-            run({name: units[order] for name, units in shop.items()}).report()["at_the_decision"]["growth"]["auc"]
-        )
+        found.append(run({name: units[order] for name, units in shop.items()}).report()["models"]["growth"]["auc"])
     assert np.mean(found) < 0.53
 
 
@@ -84,7 +82,7 @@ def test_a_cycle_is_found():
         f"c{n}": 100 * np.exp(0.4 * np.sin(2 * np.pi * (day / 40 + n / 5)) + draw.normal(0, 0.1, 400)) for n in range(5)
     }
     outlook = run(table)
-    assert outlook.report()["at_the_decision"]["growth"]["auc"] > 0.85
+    assert outlook.report()["models"]["growth"]["auc"] > 0.85
     expected = outlook.of("c1")
     assert expected["low"] < expected["units"] < expected["high"]
 
@@ -163,8 +161,8 @@ def test_the_control_finds_nothing_where_a_forecast_finds_a_cycle():
         f"c{n}": 100 * np.exp(0.4 * np.sin(2 * np.pi * (day / 40 + n / 5)) + draw.normal(0, 0.1, 400)) for n in range(5)
     }
     report = run(table).report()
-    assert report["at_the_decision"]["growth"]["auc"] > 0.85
-    assert report["baselines"]["random_days"]["auc"] < 0.6
+    assert report["models"]["growth"]["auc"] > 0.85
+    assert report["controls"]["random_days"]["auc"] < 0.6
 
 
 def served(outlook, category):

@@ -325,7 +325,7 @@ def test_demand_that_cannot_be_foreseen_is_served_by_who_is_best_and_the_trivial
     losses = {name: one.report()["log_loss"] for name, one in rising.quality.items()}
     assert losses[rising.champion] <= min(losses.values()) + 0.0051
     report = rising.report()
-    assert report["champion"] in (*TRIVIAL, GROWTH, *report["at_the_decision"])
+    assert report["champion"] in (*TRIVIAL, GROWTH, *report["models"])
 
 
 def test_units_that_are_nothing_or_enormous_are_no_trouble():

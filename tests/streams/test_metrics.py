@@ -185,6 +185,23 @@ def test_champion_and_baselines_have_their_role():
     assert ("churn", "base_rate", "baseline") in roles
 
 
+def test_a_control_is_shown_and_is_no_baseline():
+    metrics, (learning, report) = Metrics(), told({}, {})
+    report["tasks"]["demand"] = {
+        "champion": "growth", "models": {"growth": {"auc": 0.6}, "trees": {"auc": 0.57}},
+        "baselines": {"base_rate": {"auc": 0.55}}, "controls": {"random_days": {"auc": 0.5}},
+    }  # fmt: skip
+    metrics.learning(learning, report)
+    found = samples(metrics)
+    for model, auc in (("growth", 0.6), ("trees", 0.57), ("base_rate", 0.55), ("random_days", 0.5)):
+        key = (("metric", "auc"), ("model", model), ("task", "demand"))
+        assert found["streamscore_model_metric", key] == auc
+    roles = {key for name, key in found if name == "streamscore_model_role" and ("task", "demand") in key}
+    assert {dict(one)["role"] for one in roles if dict(one)["model"] == "random_days"} == {"control"}
+    metrics.learning(*told({}, {}))
+    assert not [key for name, key in samples(metrics) if ("model", "random_days") in key]
+
+
 def test_changes_of_a_league_are_counted_once():
     metrics = Metrics()
     learning = learned()

@@ -15,7 +15,7 @@ from models.shard import Shop
 from streams.backtest import backtest
 from streams.replay.simulated import Simulation
 from streams.reporting.page import charts, page
-from streams.reporting.page.figures import verdict
+from streams.reporting.page.figures import task_of, verdict
 from streams.reporting.plain import Plain
 from streams.reporting.summary import show
 from streams.sizes import Sizes
@@ -90,7 +90,7 @@ def test_the_memory_of_each_league_is_told(report):
 
 def test_it_is_measured_again_as_examples_grow_and_not_each_time(monkeypatch):
     learning, sizes, asked = Learning(Policy()), Sizes(), []
-    monkeypatch.setattr("streams.sizes.freeze", lambda state, _: asked.append(state.get("examples")) or b"12")
+    monkeypatch.setattr("streams.sizes.weigh", lambda state: asked.append(state.get("examples")) or 2)
     learning.report()
     for examples in range(100, 200):
         learning.leagues["churn"].examples = examples
@@ -140,6 +140,23 @@ def test_the_verdict_says_it_where_a_baseline_wins():
     figures["models"]["a"]["log_loss"] = 0.3
     assert verdict(figures).startswith("a beats")
     assert verdict(figures | {"baselines": {}}) == "Nothing to compare yet."
+
+
+def test_a_control_is_shown_and_nobody_is_compared_with_it(report):
+    demand = {
+        "examples": 7, "positives": 3, "champion": "growth",
+        "models": {"growth": {"auc": 0.6, "log_loss": 0.68}, "trees": {"auc": 0.57, "log_loss": 0.69}},
+        "baselines": {"base_rate": {"auc": 0.55, "log_loss": 0.7}, "last_six_days": {"units_log_error": 0.29}},
+        "controls": {"random_days": {"auc": 0.99, "log_loss": 0.01}},
+    }  # fmt: skip
+    told = task_of("demand", demand)
+    assert told["verdict"] == "growth beats the best trivial answer (base_rate): log loss 0.6800 against 0.7000."
+    [control] = [row for row in told["rows"] if row["kind"] == "control"]
+    assert control["cells"][0] == (0.99, False)
+    assert told["rows"][0]["cells"][0] == (0.6, True)
+    words = " ".join(Page(page(report | {"tasks": report["tasks"] | {"demand": demand}}, "a shop")).words)
+    for name in ("trees", "last_six_days", "random_days: the same on shuffled days"):
+        assert name in words
 
 
 def test_points_stand_where_their_numbers_say():

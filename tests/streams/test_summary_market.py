@@ -98,7 +98,7 @@ def test_a_product_and_a_brand_are_read_at_a_glance(test):
     assert f"{found['expected']['penetration']:.1%}" in told
     assert "share of a day's units when all is bought below the usual price, against none: " in told
     assert "leaves to: birch" in told
-    assert "words that moved it: " in told
+    assert "words that moved it, over all texts so far" in told
     as_served = {name: value for name, value in found.items() if value is not None}
     assert shown(show_brand, "tea:ash", msgspec.json.decode(msgspec.json.encode(as_served))) == told
 
@@ -107,6 +107,36 @@ def test_the_summary_has_a_section_of_each(test):
     told = shown(show, test.report())
     for words in ("Market: a trading day", "Brands: share of the category's revenue", "tea:birch", "sentiment"):
         assert words in told
+
+
+def test_the_control_stands_beside_and_never_wins(test):
+    report = test.report()
+    report["tasks"]["demand"]["models"]["growth"]["auc"] = 0.957
+    report["tasks"]["demand"]["controls"]["random_days"]["auc"] = 0.987
+    lines = shown(show, report).splitlines()
+    [at] = [place for place, line in enumerate(lines) if line.startswith("│ demand")]
+    assert "0.957 growth" in lines[at]
+    assert lines[at].rstrip(" │").endswith("yes")
+    [control] = [line for line in lines if "the same on shuffled days" in line]
+    assert "0.987 random_days" in control
+    assert "yes" not in control
+    report["tasks"]["demand"]["models"]["growth"]["auc"] = None
+    assert "the same on shuffled days" in shown(show, report)
+
+
+def test_how_good_the_chance_is_stands_beside_it_with_its_control(test):
+    report = test.report()
+    demand, ahead = report["tasks"]["demand"], report["market"]["tea"]["next_six_days"]
+    assert ahead["judged"] == {
+        "model": demand["champion"], "examples": demand["examples"],
+        "auc": demand["models"][demand["champion"]]["auc"],
+        "auc_random_days": demand["controls"]["random_days"]["auc"],
+    }  # fmt: skip
+    ahead["judged"] |= {"auc": 0.6123, "auc_random_days": 0.5534, "examples": 2_152}
+    told = " ".join(shown(show_market, "tea", report["market"]["tea"]).split())
+    assert "AUC 0.612 (growth, 2,152 outcomes of all categories); the same on shuffled days: 0.553" in told
+    ahead["judged"]["auc_random_days"] = None
+    assert "the same on shuffled days: not known yet" in shown(show_market, "tea", report["market"]["tea"])
 
 
 def test_a_shop_without_brands_is_told_so():

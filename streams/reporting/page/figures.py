@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from streams.reporting.page import charts
-from streams.reporting.summary import meaning
+from streams.reporting.summary import CONTROLS, meaning
 
 METRICS: Final = {
     "auc": ("AUC", True), "auc_within": ("AUC within months", True), "pr_auc": ("PR AUC", True),
@@ -13,6 +13,7 @@ METRICS: Final = {
     "accuracy": ("accuracy", True), "macro_f1": ("macro F1", True), "mae": ("MAE", False), "rmse": ("RMSE", False),
     "spearman": ("Spearman", True), "top_10_share": ("share of best 10 %", True),
     "total_ratio": ("predicted / actual", None),
+    "units_log_error": ("log error of units", False), "daily_share_error": ("error of daily shares", False),
 }  # fmt: skip
 """Name, and whether more is better; None: neither, 1 is best."""
 CHANGES: Final = 12
@@ -71,6 +72,13 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         for name, found in everybody.items()
     ]
     rows.sort(key=lambda row: ("champion", "entrant", "baseline").index(row["kind"]))
+    rows += [
+        {
+            "name": f"{name}: {CONTROLS.get(name, name)}", "kind": "control", "share": 1.0, "took": None,
+            "cells": [(found.get(metric), False) for metric in metrics],
+        }
+        for name, found in figures.get("controls", {}).items()
+    ]  # fmt: skip
     months = {name: {month: value for month, value in some.items() if value is not None}
               for name, some in figures.get("by_month", {}).items()}  # fmt: skip
     return {

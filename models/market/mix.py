@@ -1,5 +1,6 @@
 """How people buy: when, where and how much at once, month by month."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct, field
@@ -70,7 +71,7 @@ class Mix(Struct):
         for label, name, of, unit in BASKET:
             found[label] = _moved(_each(now, name, of, unit), _each(before, name, of, unit) if before else None)
         for what in BOUNDS:
-            found[what] = _shares(now.counts[what], before.counts[what] if before else {})
+            found[what] = _shares(what, now.counts[what], before.counts[what] if before else {})
         return found
 
 
@@ -83,10 +84,12 @@ def _moved(now: float | None, before: float | None) -> dict[str, float | None]:
     return {"value": now, "change": None if now is None or before is None else now - before}
 
 
-def _shares(now: dict[str, int], before: dict[str, int]) -> dict[str, dict[str, float | None]]:
+def _shares(what: str, now: dict[str, int], before: dict[str, int]) -> dict[str, dict[str, float | None]]:
+    """Weekdays come in the order of the week, hours by number."""
     total, old = sum(now.values()), sum(before.values())
     largest = sorted(now, key=lambda value: (-now[value], value))[:SHOWN]
+    order: Callable[[str], Any] = WEEKDAYS.index if what == "weekday" else lambda value: (len(value), value)
     return {
         value: _moved(now[value] / total, before.get(value, 0) / old if old else None)
-        for value in sorted(largest, key=lambda value: (len(value), value))
+        for value in sorted(largest, key=order)
     }

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from models.sales.dimensions import Split, dimension_of
 from models.shard.score import from_scale
+from streams.reporting.market_words import amount, number
 from streams.reporting.report import in_days
-from streams.reporting.summary_market import amount, brands, markets, number
+from streams.reporting.summary_market import brands, markets
 
 SPLIT_ROWS: Final = 8
 """Countries that are shown, and channels."""

@@ -1,6 +1,9 @@
-"""Market and brands in the terminal: what a person reads is what stands in the report."""
+"""Market and brands in the terminal and on the page: what a person reads is what stands in the report."""
 
+import copy
+import html
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
@@ -11,6 +14,7 @@ from models.policy import Policy
 from models.shard import Shop
 from schemas.events import Feedback, Line, Observation, Purchase
 from streams.backtest import backtest
+from streams.reporting.page import page
 from streams.reporting.plain import Plain
 from streams.reporting.summary import show
 from streams.reporting.summary_market import show_brand, show_market, show_product
@@ -52,6 +56,14 @@ def shown(print_it, *args):
     return console.file.getvalue()
 
 
+def written(report):
+    """What is read on the page from the market on: the words, and each row of a table as a line."""
+    text = page(report, "a shop")
+    text = text[text.index('<h2 id="market">') : text.index('<h2 id="campaigns">')]
+    text = re.sub(r"</(td|th)>", " | ", re.sub(r"</(tr|p|summary)>", "\n", text.replace("\n", " ")))
+    return html.unescape(re.sub(r"<[^>]*>", "", text))
+
+
 def test_a_category_is_read_at_a_glance(test):
     figures = test.report()["market"]["tea"]
     told = shown(show_market, "tea", figures)
@@ -73,7 +85,8 @@ def test_why_so_many_are_expected_is_said_in_words(test):
     }
     told = shown(show_market, "tea", figures)
     assert "  why so many (last six days): the last six days +25.0%\n" in told
-    assert "  why that chance (trees): the middle day -0.20, the last day +0.10, without these -0.50\n" in told
+    unit = "in log odds: +0.7 doubles the odds, -0.7 halves them"
+    assert f"  why that chance (trees, {unit}): the middle day -0.20, the last day +0.10, without these -0.50\n" in told
 
 
 def test_the_whole_shows_customers_and_how_they_bought(test):
@@ -157,3 +170,61 @@ def test_less_than_chance_beats_nothing(test):
     [line] = [line for line in shown(show, report).splitlines() if "demand (" in line]
     assert "0.500 chance" in line
     assert "no" in line.rsplit("chance", 1)[1]
+
+
+def test_the_page_has_the_market(test):
+    report = test.report()
+    told, tea, whole = written(report), report["market"]["tea"], report["market"]["all"]
+    ahead, units = tea["next_six_days"], tea["demand"]["units"]
+    assert '<a href="#market">' in page(report, "a shop")
+    [row] = [line for line in told.splitlines() if line.strip().startswith("tea | ")]
+    assert f"{units['trend']:+.1%} ({units['low']:+.0%} to {units['high']:+.0%}) | {ahead['above_usual']:.0%}" in row
+    assert f"{tea['price']['quantity']['slope']:+.2f} %" in row
+    assert f"{ahead['units']:,.0f} units a day ({ahead['low']:,.0f} to {ahead['high']:,.0f} with 80 %)" in told
+    assert told.count("why so many (") == told.count("why that chance (") == len(report["market"])
+    assert f"changes by {tea['price']['quantity']['slope']:+.2f} % (" in told
+    assert "; not causal" in told
+    assert len(whole["growth"]) >= 3
+    for month, found in whole["growth"].items():
+        [row] = [line for line in told.splitlines() if line.strip().startswith(month)]
+        customers = [f"{found[kind]:,}" for kind in ("active", "new", "retained", "returned")]
+        assert " | ".join(customers) in row
+        assert f"{found['revenue_retained']:,.0f} | {found['revenue_returned']:,.0f}" in row
+    assert f"basket units | {whole['behaviour']['basket_units']['value']:,.2f}" in told
+    assert "our prices over those of Rival" in told
+    assert "observed: price:Rival:ash-x 2.00 GBP" in told
+
+
+def test_the_page_has_each_brand_beside_what_its_size_leads_one_to_expect(test):
+    report = test.report()
+    told, ash, birch = written(report), report["brands"]["tea:ash"], report["brands"]["tea:birch"]
+    of_ash = [line for line in told.splitlines() if line.strip().startswith("tea:ash | ")]
+    reach = f"{ash['penetration']:.0%} | {ash['expected']['penetration']:.0%} | {ash['purchases_per_buyer']:.2f}"
+    assert reach in of_ash[0]
+    image, bought_low = ash["image"], f"{ash['price_position']:.2f} | {ash['bought_low']:.0%}"
+    assert f"{ash['expected']['purchases_per_buyer']:.2f} | {bought_low}" in of_ash[1]
+    low, high = image["negative_low"], image["negative_high"]
+    assert f"{image['negative_share']:.0%} ({low:.0%} to {high:.0%}) | -" in of_ash[1]
+    assert f"leaves to: birch {ash['switches_to']['birch']:.0%}" in told
+    assert f"who leaves for it, of those who last bought: birch {birch['switches_to']['ash']:.0%}" in told
+    image["shift"], ash["segments"] = "up", {"new": 60, "loyal": 140}
+    told = written(report)
+    assert "| clearly more than before" in told
+    assert "segments (100 is usual): loyal 140, new 60" in told
+
+
+def test_names_of_categories_and_brands_are_no_markup_on_the_page(test):
+    report, hostile = copy.deepcopy(test.report()), "<script>alert(1)</script>"
+    report["market"] = {hostile: report["market"]["tea"], "all": report["market"]["all"]}
+    report["brands"] = {f"{hostile}:{hostile}": report["brands"]["tea:ash"] | {"switches_to": {hostile: 0.5}}}
+    assert "<script" not in page(report, "a shop")
+    assert written(report).count(hostile) >= 6
+
+
+def test_a_page_says_how_many_it_leaves_out_and_has_no_section_of_nothing(test):
+    report = test.report()
+    many = {f"tea {n}": report["market"]["tea"] for n in range(20)}
+    assert "9 smaller categories are in the report" in written(report | {"market": many | {"all": many["tea 0"]}})
+    nothing = page(backtest(iter(()), Shop(Policy())).report() | {"market": {}, "brands": {}}, "nothing")
+    assert "#market" not in nothing
+    assert "#brands" not in nothing

@@ -5,12 +5,14 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from streams.reporting import brand_words, market_words
 from streams.reporting.page import charts
-from streams.reporting.page.figures import brief, rows_of, task_of
+from streams.reporting.page.figures import brief, task_of
 from streams.reporting.report import in_days
 
 SERIES: Final = 12
-"""Sales series shown, the largest first."""
+"""Sales series, categories and brands shown, the largest first."""
+MONTHS: Final = 24
 
 
 def page(report: Mapping[str, Any], title: str) -> str:
@@ -36,7 +38,8 @@ def page(report: Mapping[str, Any], title: str) -> str:
         segments=_segments(report["segments"]),
         sales=_sales(report),
         campaigns=report["campaigns"],
-        brands=rows_of(report.get("brands", {}), "revenue", SERIES),
+        market=_market(report.get("market", {})),
+        brands=_brands(report.get("brands", {})),
     )
 
 
@@ -64,4 +67,31 @@ def _sales(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "days": charts.forecast(days) if days else "",
         "rows": [(name, series[name], outlook.get(name, {})) for name in list(series)[:SERIES]],
+    }
+
+
+def _market(market: Mapping[str, Any]) -> dict[str, Any]:
+    """What the terminal says of each category, and all months."""
+    whole = market.get("all", {})
+    sheets = (market_words.side_by_side(market, SERIES), market_words.customers(whole, MONTHS, revenue=True))
+    shown = dict.fromkeys([*(["all"] if whole else []), *market_words.largest(market, SERIES)])
+    told = {
+        name: [*market_words.priced(market[name].get("price")), *market_words.of_category(market[name])]
+        for name in shown
+    }
+    return {
+        "blocks": [sheet for sheet in sheets if sheet.rows],
+        "categories": {name: blocks for name, blocks in told.items() if blocks},
+        "left": len([name for name in market if name not in shown]),
+    }
+
+
+def _brands(brands: Mapping[str, Any]) -> dict[str, Any]:
+    """What the terminal says of brands side by side and of each."""
+    shown = brand_words.largest(brands, SERIES)
+    sides = (brand_words.side_by_side, brand_words.promotion_and_image)
+    return {
+        "blocks": [side(brands, SERIES) for side in sides] if brands else [],
+        "each": {name: list(brand_words.of_brand(name, brands[name], brands)) for name in shown},
+        "left": len(brands) - len(shown),
     }

@@ -1,6 +1,6 @@
 """What of a report the page shows, in what order, and how numbers are written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from streams.reporting.page import charts
@@ -124,8 +124,3 @@ def verdict(figures: Mapping[str, Any]) -> str:
     ahead = mine > theirs if more else mine < theirs
     words = "beats" if ahead else "does not beat"
     return f"{figures['champion']} {words} the best trivial answer ({rival}): {name} {mine:.4f} against {theirs:.4f}."
-
-
-def rows_of(found: Mapping[str, Mapping[str, Any]], by: str, most: int) -> Sequence[tuple[str, Mapping[str, Any]]]:
-    """Return the largest by one figure."""
-    return sorted(found.items(), key=lambda item: (-(item[1].get(by) or 0.0), item[0]))[:most]

@@ -9,12 +9,12 @@ import msgspec
 from models.brand.choice import ConditionalLogit, LastBrand, OwnShare
 from models.brand.image import Images
 from models.brand.position import expectations, figures
-from models.brand.prices import LOW, UsualPrices
+from models.brand.prices import LOW, Shelf, UsualPrices
 from models.brand.sentiment import CLASSES, NEGATIVE, Blend, BrandShare, NaiveBayes, Saying, label
 from models.brand.situation import FEATURES, Situation, last_brand
 from models.brand.standings import OTHER, brand_name, frozen, learn_market, meet
 from models.brand.sums import ACTIVE_FADE, BrandSums, CategorySums
-from models.brand.taste import UNCATEGORISED, Told
+from models.brand.taste import UNCATEGORISED, Offer, Told
 from models.league.classes import ClassLeague
 from models.market.busiest import Candidates, Places
 from schemas.choice import ChoiceModel, Standing
@@ -72,6 +72,7 @@ class BrandBook:
         self.markets: dict[str, dict[str, Standing]] = {}
         self.categories: dict[str, CategorySums] = {}
         self.prices = UsualPrices()
+        self.shelves: dict[str, Shelf] = {}
         self.images = Images()
         self.places = Places(MAX_CATEGORIES, Candidates(MAX_CATEGORIES))
         self.closed: int | None = None
@@ -106,6 +107,7 @@ class BrandBook:
             self._sums(UNCATEGORISED).absorb(self.categories.pop(left.forgotten))
         if left.unnamed is not None:
             self.markets.pop(left.unnamed, None)
+            self.shelves.pop(left.unnamed, None)
 
     def shown(self) -> dict[str, CategorySums]:
         """Return each category with a name, and the rest together as `UNCATEGORISED`. It takes its time with many."""
@@ -129,10 +131,10 @@ class BrandBook:
             It is not such a row.
         """
         told = msgspec.convert(row["told"], Told)
-        if told.currency != self.currency and told.offers is not None:  # its prices compare with no usual one
-            told.offers = [offer._replace(price=None) for offer in told.offers]
         self._count(told.category)
         name, category = self._category(told.category), self._sums(told.category)
+        if told.offers is not None and not self._comparable(name, told, told.offers):
+            told.offers = [offer._replace(price=None) for offer in told.offers]
         if told.taste is None:
             category.count(dict.fromkeys(line[0] for line in told.lines))
         if told.taste is not None:
@@ -142,6 +144,20 @@ class BrandBook:
         if told.currency == self.currency:
             for line in told.lines:
                 self._sell(name, category, told, line)
+
+    def _comparable(self, category: str, told: Told, offers: list[Offer]) -> bool:
+        """Whether the prices of what could be had are of one kind: on the shelf, and in the main currency."""
+        if told.currency != self.currency:  # they compare with no usual one
+            return False
+        shelf = self.shelves.setdefault(category, Shelf())
+        priced = {offer.brand: offer.price for offer in offers if offer.price}
+        paid = priced.pop(told.brand, None) if told.paid else None
+        known = not told.paid or (
+            paid is not None and len(priced) == len(offers) - 1 and shelf.is_paid(told.brand, paid)
+        )
+        for brand, price in priced.items():
+            shelf.told(brand, price)
+        return known and len(priced) + (paid is not None) > 1
 
     def _sell(self, name: str, category: CategorySums, told: Told, line: tuple[str, str, float, int]) -> None:
         brand, product, units, amount = line
@@ -293,6 +309,7 @@ class BrandBook:
             "markets": msgspec.msgpack.encode(self.markets),
             "categories": msgspec.msgpack.encode(self.categories),
             "prices": msgspec.msgpack.encode(self.prices),
+            "shelves": msgspec.msgpack.encode(self.shelves),
             "images": msgspec.msgpack.encode(self.images),
             "places": msgspec.msgpack.encode((self.places, self.closed)),
             "population": self.population,
@@ -308,6 +325,8 @@ class BrandBook:
         self.categories = decode(state["categories"], type=dict[str, CategorySums])
         self.prices = decode(state["prices"], type=UsualPrices)
         self.images = decode(state["images"], type=Images)
+        if "shelves" in state:  # since 0.2
+            self.shelves = decode(state["shelves"], type=dict[str, Shelf])
         if "places" in state:
             self.places, self.closed = decode(state["places"], type=tuple[Places, int | None])
         self.population, self.heard = state["population"], state["heard"]

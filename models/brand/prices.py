@@ -45,3 +45,57 @@ class UsualPrices(Struct):
         usual.total += log * units
         usual.units += units
         return None if usual.log is None else log < usual.log + math.log(LOW)
+
+
+KNOWN_PRICES: Final = 32
+"""Prices of a brand that are remembered, the last seen ones."""
+SHELVED_BRANDS: Final = 32
+"""Brands of a category whose prices are remembered."""
+TOLD_OFTEN: Final = 30
+"""Prices of a brand on the shelf before what is paid for it is looked for among them."""
+ALIKE: Final = 5e-4
+ENOUGH: Final = 20
+"""Prices paid before it is said whether they are those of the shelf, older ones weighing less."""
+MOSTLY: Final = 2.0 / 3.0
+SHELF_FADE: Final = 0.99
+
+
+class Known(Struct, array_like=True):
+    """For what a brand stood on the shelf of late, and how often it was told."""
+
+    prices: list[float] = field(default_factory=list)
+    times: int = 0
+
+
+class Shelf(Struct):
+    """For what the brands of a category stand on the shelf, and whether that is what is paid.
+
+    Where a shop names what else could be had, and not the brand that was bought, the only price of that brand is what
+    was paid for it. With coupons it is lower whoever is chosen, and a model that compares it with prices on the shelf
+    learns to tell who was chosen instead of who will be. So what is paid counts as a price on the shelf only where
+    most of it is: where brands were told to stand there for as much, when others were bought.
+
+    `asked` and `found` are prices paid, and those of them that were known, older ones weighing less.
+    """
+
+    brands: dict[str, Known] = field(default_factory=dict)
+    asked: float = 0.0
+    found: float = 0.0
+
+    def told(self, brand: str, price: float) -> None:
+        """Remember for what a brand stands on the shelf."""
+        known = self.brands[brand] = self.brands.pop(brand, None) or Known()
+        if price in known.prices:
+            known.prices.remove(price)
+        known.prices = [*known.prices, price][-KNOWN_PRICES:]
+        known.times += 1
+        if len(self.brands) > SHELVED_BRANDS:
+            del self.brands[next(iter(self.brands))]
+
+    def is_paid(self, brand: str, price: float) -> bool:
+        """Whether what is paid is what stands on the shelf, going by all until now; this price is counted."""
+        known = self.brands.get(brand)
+        if known is not None and known.times >= TOLD_OFTEN:
+            self.asked = self.asked * SHELF_FADE + 1.0
+            self.found = self.found * SHELF_FADE + any(abs(one / price - 1.0) < ALIKE for one in known.prices)
+        return self.asked >= ENOUGH and self.found >= MOSTLY * self.asked

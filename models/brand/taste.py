@@ -46,7 +46,8 @@ class Bought(Struct):
 
     `lines` are (brand, product, units, amount in 1/10,000). `brand` is the one with most units; of it there are
     `units`, for `amount_e4` in all. `offers` is all that could be had, with the brand itself; None where the
-    event does not say. `promoted`: the brand itself was.
+    event does not say. `promoted`: the brand itself was. `paid`: nobody says for what it stood on the shelf, so the
+    brand's price among the offers is what was paid.
     """
 
     category: str
@@ -56,6 +57,7 @@ class Bought(Struct):
     amount_e4: int
     offers: list[Offer] | None = None
     promoted: bool = False
+    paid: bool = False
 
 
 def bought(receipt: Receipt) -> list[Bought]:
@@ -120,6 +122,7 @@ def _offer(one: Bought, lines: list[Line]) -> None:
         return
     own = named.pop(one.brand, None)
     price = one.amount_e4 / E4 / one.units
+    one.paid = own is None or not own.unit_price
     if own is None:  # who was not chosen alone says whether it was promoted: that would give the choice away
         offers = [Offer(name, other.unit_price or None) for name, other in named.items()]
         offers.append(Offer(one.brand, price or None))
@@ -158,7 +161,8 @@ def remember(tastes: dict[str, Taste], one: Bought, *, is_main: bool = True) -> 
     # What was paid in another currency compares with no usual price.
     taste.price_e4 = round(one.amount_e4 / one.units) if is_main else 0
     taste.promoted = one.promoted
-    relative = relative_price(one.offers, one.brand) if one.offers else None
+    # What was paid and what others cost on the shelf are two things: a coupon would make the one bought look cheap.
+    relative = relative_price(one.offers, one.brand) if one.offers and not one.paid else None
     if relative is not None:
         taste.priced += 1
         taste.relative_e3 += round(relative * 1_000)
@@ -215,7 +219,7 @@ class Told(Struct, array_like=True):
 
     `at` in epoch seconds, `day` since 1970-01-01 in the shop's timezone, `sign` -1 for a refund. `taste` and
     `offers` are what was known before; no `taste`: nobody was named, or it is a refund. `is_new`: the
-    customer's first purchase with a brand.
+    customer's first purchase with a brand. `paid` as in `Bought`.
     """
 
     at: float
@@ -229,6 +233,7 @@ class Told(Struct, array_like=True):
     offers: list[Offer] | None = None
     is_new: bool = False
     segment: str = ""
+    paid: bool = False
 
 
 SEGMENT: Final = Told.__struct_fields__.index("segment")
@@ -257,10 +262,10 @@ def tell(
     for one in bought(receipt):
         row: list[Any]
         if tastes is None:
-            row = [at, day, sign, one.category, one.brand, currency, one.lines, None, None, False, ""]
+            row = [at, day, sign, one.category, one.brand, currency, one.lines, None, None, False, "", one.paid]
         else:
             known, is_new = _known(tastes.get(one.category)), not tastes
-            row = [at, day, sign, one.category, one.brand, currency, one.lines, known, one.offers, is_new, ""]
+            row = [at, day, sign, one.category, one.brand, currency, one.lines, known, one.offers, is_new, "", one.paid]
             remember(tastes, one, is_main=is_main)
         rows.append({"told": row})
     return rows

@@ -51,7 +51,8 @@ def bought(months: Months | None, month: int) -> tuple[Months, list[Change]]:
         return Months(month, month), [Change(month, "new", 1)]
     if active(months, month) or months.newest - month >= WIDTH:
         return months, []
-    touched = {month, month + 1, months.first}
+    # The first month only where there is an earlier one: else it stays what it was, also once nobody remembers it.
+    touched = {month, month + 1} | ({months.first} if month < months.first else set())
     after = _with(months, month)
     changes = []
     for one in sorted(touched):

@@ -118,6 +118,67 @@ def test_a_personal_coupon_is_not_the_price_that_others_met():
     assert {offer.price for offer in offers} == {2.0}
 
 
+def at_random(told_of, paid_of, n=600, seed=3):
+    """Choices that nothing foretells: what the alternatives say of each, and what is paid at which shelf price."""
+    draw, book, tastes = np.random.default_rng(seed), BrandBook("GBP"), {}
+    for number in range(n):
+        shelf = dict(zip(NAMES, draw.choice([4.0, 4.5, 5.0], 3).tolist(), strict=True))
+        brand = NAMES[int(draw.integers(3))]
+        could = tuple(Alternative(brand=name, unit_price=price) for name, price in told_of(shelf, brand).items())
+        event = purchase(brand, could, paid_of(shelf[brand], draw))
+        for row in tell(read(event), tastes.setdefault(int(draw.integers(60)), {}), number, number // 20):
+            book.bought(row)
+    return book
+
+
+def others(shelf, brand):
+    return {name: price for name, price in shelf.items() if name != brand}
+
+
+@pytest.mark.parametrize(
+    ("told_of", "paid_of"),
+    [
+        (others, lambda shelf, _: round(0.93 * shelf, 2)),  # everybody has a coupon
+        (others, lambda shelf, draw: round(shelf * draw.uniform(0.8, 1.0), 2)),
+        (lambda shelf, brand: dict.fromkeys(others(shelf, brand)), lambda shelf, _: shelf),  # the others have no price
+        (lambda shelf, _: dict.fromkeys(shelf), lambda shelf, _: shelf),
+        (lambda shelf, brand: others(shelf, brand) | {brand: None}, lambda shelf, _: round(0.93 * shelf, 2)),
+        (lambda shelf, _: shelf, lambda shelf, _: round(0.93 * shelf, 2)),
+        (others, lambda shelf, _: shelf),
+    ],
+)
+def test_a_price_that_only_who_was_chosen_has_gives_nothing_away(told_of, paid_of):
+    report = at_random(told_of, paid_of).choices.report()["models"]["conditional_logit"]
+    assert 0.28 < report["accuracy"] < 0.42
+    assert report["auc"] < 0.57
+    assert report["log_loss"] > math.log(3.0) - 0.02
+
+
+def test_what_is_paid_is_compared_where_it_is_what_stands_on_the_shelf():
+    """Among the dearest and the cheapest everybody takes the cheapest, and the brand bought is named by nobody."""
+    draw, book = np.random.default_rng(1), BrandBook("GBP")
+    for number in range(600):
+        shelf = dict(zip(NAMES, draw.permutation([4.0, 4.5, 5.0]).tolist(), strict=True))
+        brand = min(shelf, key=shelf.__getitem__)
+        dearer = tuple(Alternative(brand=name, unit_price=price) for name, price in others(shelf, brand).items())
+        for row in tell(read(purchase(brand, dearer, 4.0 if number % 5 else 4.5)), {}, number, number // 20):
+            book.bought(row)
+    unseen = book.shelves["tea"]
+    assert unseen.found < 0.3 * unseen.asked  # at 4.00 none was ever told to stand there: nobody knows
+    assert all(standing.usual is None for standing in book.markets["tea"].values())
+    known = at_random(others, lambda shelf, _: shelf)
+    assert known.shelves["tea"].found > 0.95 * known.shelves["tea"].asked
+    assert all(standing.usual is not None for name, standing in known.markets["tea"].items() if name in NAMES)
+
+
+def test_a_coupon_makes_no_customer_one_who_buys_cheaply():
+    tastes: dict[str, Taste] = {}
+    for _ in range(5):
+        could = tuple(Alternative(brand=name, unit_price=5.0) for name in NAMES[1:])
+        tell(read(purchase("ash", could, 4.0)), tastes, 0.0, 0)
+    assert (tastes["tea"].bought, tastes["tea"].priced, tastes["tea"].relative_e3) == (5, 0, 0)
+
+
 def mixed(book, prices, promoted=(False,) * 3):
     """Choices in pounds, and as many of the same brands in yen at these prices."""
     tastes = {"GBP": {}, "JPY": {}}

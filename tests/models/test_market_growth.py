@@ -47,6 +47,16 @@ def naive(purchases):
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(24_000, 24_000 + WIDTH - 1), st.integers(1, 9))))
 def test_in_any_order_of_arrival_it_agrees_with_counting_sets(purchases):
+    agrees(purchases)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(24_000, 24_000 + MONTHS_KEPT - 1), st.integers(1, 9))))
+def test_in_order_it_agrees_over_all_months_that_are_kept(purchases):
+    """Also once the months in which a customer was new, or came back, are remembered of that customer no more."""
+    agrees(sorted(purchases, key=lambda one: one[1]))
+
+
+def agrees(purchases):
     report = accounted(purchases).report()
     wanted = naive(purchases)
     for month, row in wanted.items():

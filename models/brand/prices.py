@@ -84,7 +84,7 @@ class Shelf(Struct):
 
     def told(self, brand: str, price: float) -> None:
         """Remember for what a brand stands on the shelf."""
-        known = self.brands[brand] = self.brands.pop(brand, None) or Known()
+        known = self.brands[brand] = self.brands.pop(brand, Known())
         if price in known.prices:
             known.prices.remove(price)
         known.prices = [*known.prices, price][-KNOWN_PRICES:]

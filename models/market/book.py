@@ -95,15 +95,13 @@ class Market:
                     products[product] = (category, 0.0, 0.0)
             units_e3 += units
             revenue_e4 += revenue
-            if told["main"]:
-                self.sums.demand.add(category, day, units * (sign > 0), sign * revenue)
-        if told["main"]:
-            self.sums.demand.add(ALL, day, units_e3 * (sign > 0), sign * revenue_e4)
+            self.sums.demand.add(category, day, units * (sign > 0), sign * revenue * told["main"])
+        self.sums.demand.add(ALL, day, units_e3 * (sign > 0), sign * revenue_e4 * told["main"])
         if sign > 0:
             if told["main"]:
                 self._priced(products, day)
-                if revenue_e4 > 0:
-                    self.sums.demand.trade(day)
+            if revenue_e4 > 0:
+                self.sums.demand.trade(day)
             self._bought(told, list(products), units_e3, revenue_e4 if told["main"] else 0)
 
     def _priced(self, products: Mapping[str, Sold], day: int) -> None:

@@ -212,6 +212,20 @@ def test_what_is_refunded_on_a_day_without_a_sale_is_in_the_sum_of_days():
     assert again.sums.demand.sold["tea"][-1].revenue_e4 == 0
 
 
+def test_units_are_those_of_all_currencies_and_revenue_is_that_of_the_main_one():
+    market = Market()
+    for day in range(6):
+        market.take(sale(day, {"tea": [["a", 2, 5.0]]}, main=day % 2 == 0))
+        market.take(sale(day, {"tea": [["a", 3, 5.0]]}, main=day % 2 == 0))
+    market.take(sale(5, {"tea": [["a", 1, 5.0]]}, main=False, sign=-1))
+    market.take({"close": 6})
+    for name in ("all", "tea"):
+        demand = market.report("GBP")[name]["demand"]
+        assert (demand["units"]["last"], demand["units"]["level"]) == (5.0, 5.0)
+        assert (demand["revenue"]["last"], demand["revenue"]["level"]) == (0.0, 12.5)
+    assert market.sums.demand.trading_days == 6
+
+
 def test_revenue_of_a_basket_is_over_the_purchases_in_the_main_currency():
     market = Market()
     for n in range(100):

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec import Struct, field
 
+from models.league.changes import KEPT_CHANGES, Change, lower
 from models.league.prequential import SURE, BinaryQuality
 
 MAX_CLASSES: Final = 256
@@ -117,6 +118,7 @@ class ClassLeague:
         self.recent = dict.fromkeys(self.entrants, 0.0)
         self.weight = 0.0
         self.promotions = 0
+        self.changes: list[Change] = []
 
     def score_one(self, x: Any) -> Sequence[float]:
         """Return the champion's probabilities."""
@@ -152,6 +154,8 @@ class ClassLeague:
     def _look(self) -> None:
         best = min(self.recent, key=self.recent.__getitem__)
         if self.recent[best] + MARGIN * self.weight < self.recent[self.champion]:
+            losses = (self.recent[name] / self.weight for name in (best, self.champion))
+            self.changes = [*self.changes, lower(self.examples, best, self.champion, *losses)][-KEPT_CHANGES:]
             self.champion = best
             self.promotions += 1
 
@@ -173,6 +177,7 @@ class ClassLeague:
                 for name, quality in self.fresh.items()
                 if name == self.trivial or name in self.baselines
             },
+            "changes": [msgspec.to_builtins(change) for change in self.changes],
         }
 
     def state(self) -> dict[str, Any]:
@@ -185,6 +190,7 @@ class ClassLeague:
             "recent": self.recent,
             "weight": self.weight,
             "promotions": self.promotions,
+            "changes": [msgspec.to_builtins(change) for change in self.changes],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -194,6 +200,7 @@ class ClassLeague:
                 learners[name] = type(learner).restore(state["learners"][name])
         self.champion, self.examples = state["champion"], state["examples"]
         self.promotions = state["promotions"]
+        self.changes = msgspec.convert(state.get("changes", []), list[Change])  # not kept before
         self.fresh = {name: msgspec.convert(kept, ClassQuality) for name, kept in state["fresh"].items()}
         recent = state["recent"]  # one that was no entrant then is as good as the champion
         self.recent = {name: recent.get(name, recent[self.champion]) for name in self.entrants}

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from models.league.baselines import OneFeatureRule, RunningMean
 from models.league.budget import BUDGET, cost_of, every, spent
+from models.league.changes import KEPT_CHANGES, Change
 from models.league.compiled import calibrated, mixed, with_slots
 from models.league.contract import Features, Learner
 from models.league.delayed import ByDelay
@@ -28,21 +29,9 @@ from models.serving import sigmoid
 from schemas.serving import LifetimeModel, LinearModel, ServingModel, TreesModel
 
 NOBODY: Final[Mapping[str, LifetimeEntrant]] = {}
-KEPT_CHANGES: Final = 200
-"""Changes remembered; the oldest goes."""
 RATE: Final = "last_1000"
 """The rate of late that the champion's skill is measured against."""
 SLOPE: Final = np.zeros(1, dtype=np.int64)
-
-
-class Change(Struct, frozen=True):
-    """What a league did by itself, after so many examples, and why."""
-
-    examples: int
-    what: str
-    model: str
-    before: str
-    reason: str
 
 
 class Timed(Struct):

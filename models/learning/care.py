@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct, field
 
-from models.league.labels import Change, LabelLeague
+from models.league.changes import Change
+from models.league.labels import LabelLeague
 from models.league.league import League
 from schemas.requests import Request
 from schemas.serving import ServingModel, decode_model, encode_model

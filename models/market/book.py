@@ -222,6 +222,12 @@ class Market:
 
     # Kept.
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the counts of pairs, and of the rest as a snapshot has it."""
+        baskets = self.baskets
+        return baskets.pairs.nbytes + baskets.singles.nbytes + len(msgspec.msgpack.encode(self.sums))
+
     def state(self) -> dict[str, Any]:
         """Plain data."""
         return {"baskets": self.baskets.state(), "sums": msgspec.msgpack.encode(self.sums)}

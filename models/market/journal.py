@@ -56,6 +56,11 @@ class Journaled(Generic[B]):
             self.pages.append(zlib.compress(self._open, 1))
             self._open.clear()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of base and journal, compressed but for the open page; the book itself takes its own."""
+        return len(self.base) + sum(map(len, self.pages)) + len(self._open)
+
     def parts(self) -> dict[str, bytes]:
         """What stays as it is once it is there, by name. A name that is gone is not needed any more."""
         found = {f"{self.number}.{page}": body for page, body in enumerate(self.pages)}

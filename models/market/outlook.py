@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.league.baselines import RecentRate, RunningMean
 from models.league.boosted import Boosted
+from models.league.changes import KEPT_CHANGES, Change, lower
 from models.league.contract import Features, Learner
 from models.league.league import learner_of
 from models.league.learners import classifier
@@ -214,6 +215,8 @@ class Outlook:
         self.missed: dict[str, Missed] = {}
         self.everybody = Missed()
         self.control = BinaryQuality()
+        self.serves = GROWTH
+        self.changes: list[Change] = []
         self.pending: dict[str, list[Asked]] = {}
         self.now: dict[str, Asked] = {}
         self._why: dict[str, dict[str, Any]] = {}  # of `now`, once asked for: nobody learns in between
@@ -275,6 +278,7 @@ class Outlook:
                 self._miss(category, grown - asked.served)
                 if category != ALL:  # it is the sum of the others
                     self._mature(asked, grown, at, judged)
+        self._note()
         self.now, self._why = {}, {}
         for category, own in units.items():
             if judged and category != ALL:
@@ -285,6 +289,14 @@ class Outlook:
             asked = self._ask(day, x, own)
             self.now[category] = asked
             self.pending[category].append(asked)
+
+    def _note(self) -> None:
+        """Note another champion."""
+        champion, before = self.champion, self.serves
+        loss, than = (self.quality[name].mean_log_loss() for name in (champion, before))
+        if champion != before and loss is not None and than is not None:
+            self.changes = [*self.changes, lower(self.errors.n, champion, before, loss, than)][-KEPT_CHANGES:]
+            self.serves = champion
 
     def _ask(self, day: int, x: dict[str, float], units: Sequence[float]) -> Asked:
         answers = {name: learner.score_one(x) for name, learner in self.learners.items()}
@@ -374,11 +386,15 @@ class Outlook:
                 LAST_THIRTY: {"units_log_error": errors.last_thirty / n},
             },
             "controls": {RANDOM_DAYS: self.control.report()},
+            "changes": [msgspec.to_builtins(change) for change in self.changes],
         }
 
     def state(self) -> dict[str, Any]:
         """River objects and plain data, for `freeze`."""
-        plain = _Plain(self.quality, self.errors, self.pending, self.now, self.missed, self.everybody, self.control)
+        plain = _Plain(
+            self.quality, self.errors, self.pending, self.now, self.missed, self.everybody, self.control, self.serves,
+            self.changes,
+        )  # fmt: skip
         return {
             "growth": self.growth.state(),
             "learners": {name: learner.state() for name, learner in self.learners.items()},
@@ -394,6 +410,7 @@ class Outlook:
         plain = msgspec.msgpack.decode(state["plain"], type=_Plain)
         made.quality, made.errors, made.pending, made.now = plain.quality, plain.errors, plain.pending, plain.now
         made.missed, made.everybody, made.control = plain.missed, plain.everybody, plain.control
+        made.serves, made.changes = plain.serves, plain.changes
         return made
 
 
@@ -405,3 +422,5 @@ class _Plain(Struct):
     missed: dict[str, Missed] = field(default_factory=dict)
     everybody: Missed = field(default_factory=Missed)
     control: BinaryQuality = field(default_factory=BinaryQuality)
+    serves: str = GROWTH
+    changes: list[Change] = field(default_factory=list)

@@ -57,6 +57,7 @@ def put_together(
         "sales_days": learned.get("sales_days", []),
         "brands": learned.get("brands", {}),
         "market": learned.get("market", {}),
+        "memory": learned.get("memory", {}),
         "campaigns": _campaigns(totals),
     }
 

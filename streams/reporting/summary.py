@@ -57,6 +57,7 @@ def show(console: Console, report: dict[str, Any]) -> None:
     _segments(console, report["segments"])
     _sales(console, report["sales"], report.get("outlook", {}))
     _tasks(console, report["tasks"])
+    _memory(console, report["tasks"], report.get("memory", {}))
     brands(console, report.get("brands", {}))
     markets(console, report.get("market", {}))
     _campaigns(console, report["campaigns"])
@@ -132,9 +133,15 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
             control = "none yet" if found.get(metric) is None else f"{found[metric]:.3f} {name}"
             table.add_row(f"  {CONTROLS.get(name, name)}", "", metric, control, "none: it is a control", "")
     console.print(table)
-    sizes = [f"{task} {told['bytes'] / 1e6:.1f} MB" for task, told in tasks.items() if told.get("bytes")]
-    if sizes:
-        console.print(f"Memory of the leagues: {', '.join(sizes)}", highlight=False)
+
+
+def _memory(console: Console, tasks: Mapping[str, Any], books: Mapping[str, int]) -> None:
+    """Say what leagues take, and what is summed up beside them."""
+    leagues = {task: told["bytes"] for task, told in tasks.items() if told.get("bytes")}
+    for of, some in (("the leagues", leagues), ("what is summed up", books)):
+        if some:
+            sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in some.items())
+            console.print(f"Memory of {of}: {sizes}", highlight=False)
 
 
 def _campaigns(console: Console, campaigns: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ import redis
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from models.market.outlook import ENTRANTS, GROWTH, RANDOM_DAYS, TRIVIAL
 from models.partition import partition_of
 from schemas.events import Converted, Customer, Feedback, Observation, Purchase, Refund, Sent
 from streams.demo import _metrics
@@ -346,6 +347,11 @@ def test_what_is_asked_is_exported(where, expr, legend, exported):
 )
 def test_a_misspelt_question_is_found(expr, legend, said, exported):
     assert any(found.startswith(said) for found in complaints(expr, legend, exported))
+
+
+def test_every_entrant_of_demand_is_exported_and_its_control(exported):
+    told = [one for one in exported["streamscore_model_metric"] if (one["task"], one["metric"]) == ("demand", "auc")]
+    assert {one["model"] for one in told} >= {GROWTH, RANDOM_DAYS, *ENTRANTS, *TRIVIAL}
 
 
 def test_what_may_be_missing_is_declared():

@@ -161,6 +161,9 @@ def test_a_challenger_that_is_clearly_better_becomes_champion_and_stays_restored
         league.mature(None, 0, ("a", "b"), 0.0)
     assert league.champion in ("good", "alike")
     before = league.champion
+    [change] = league.report()["changes"]
+    assert (change["examples"], change["what"], change["model"], change["before"]) == (100, "promotion", before, "bad")
+    assert change["reason"] == f"its log loss is {-math.log(league.entrants[before].p):.4f}, not {-math.log(0.2):.4f}"
     for _ in range(500):
         league.mature(None, 0, ("a", "b"), 0.0)
     assert league.champion == before  # a hair's breadth is no reason to change

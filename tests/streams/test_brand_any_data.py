@@ -326,6 +326,11 @@ def test_demand_that_cannot_be_foreseen_is_served_by_who_is_best_and_the_trivial
     assert losses[rising.champion] <= min(losses.values()) + 0.0051
     report = rising.report()
     assert report["champion"] in (*TRIVIAL, GROWTH, *report["models"])
+    changes = report["changes"]
+    assert [change["before"] for change in changes] == [GROWTH, *(change["model"] for change in changes[:-1])]
+    assert changes[-1]["model"] == rising.champion
+    again = Outlook.restore(rising.state())
+    assert again.report() == report
 
 
 def test_units_that_are_nothing_or_enormous_are_no_trouble():

@@ -152,6 +152,17 @@ def test_how_good_the_chance_is_stands_beside_it_with_its_control(test):
     assert "the same on shuffled days: not known yet" in shown(show_market, "tea", report["market"]["tea"])
 
 
+def test_the_memory_of_every_league_and_of_the_books_is_told(test):
+    report = test.report()
+    told = shown(show, report)
+    for task in ("brand_choice", "sentiment", "demand"):
+        assert 1_000 < report["tasks"][task]["bytes"] < 30_000_000, task
+        assert f"{task} {report['tasks'][task]['bytes'] / 1e6:.1f} MB" in told
+    assert set(report["memory"]) == {"brands", "market"}
+    assert report["memory"]["market"] > report["market"]["all"]["baskets"]["bytes"]
+    assert f"Memory of what is summed up: brands {report['memory']['brands'] / 1e6:.1f} MB, market " in told
+
+
 def test_a_shop_without_brands_is_told_so():
     plain = [
         msgspec.structs.replace(event, lines=tuple(msgspec.structs.replace(line, brand=None) for line in event.lines))

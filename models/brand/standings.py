@@ -58,6 +58,16 @@ def brand_name(category: str | None, brand: str) -> str:
     return f"{(category or '').replace('%', '%25').replace(':', '%3A')}:{brand}"
 
 
+def parts_of(name: str) -> tuple[str, str]:
+    """Category and brand of a name under which a brand is served.
+
+    >>> parts_of("tea%3A green:Ash: No. 1"), parts_of(":Ash")
+    (('tea: green', 'Ash: No. 1'), ('', 'Ash'))
+    """
+    category, _, brand = name.partition(":")
+    return category.replace("%3A", ":").replace("%25", "%"), brand
+
+
 def frozen(markets: Mapping[str, Market]) -> dict[str, dict[str, Standing]]:
     """Copy markets for a model that is published."""
     return {

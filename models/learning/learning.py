@@ -139,9 +139,13 @@ class Learning:
             "sales": {name: {str(h): figures for h, figures in self.sales.report(name).items()} for name in series},
             "outlook": {name: self._outlook(name) for name in series},
             "sales_days": msgspec.to_builtins(self.sales.recent),
-            "brands": self.brands.report(self.groups.names()),
-            "market": self._market(demand),
+            "brands": self._with_currency(self.brands.report(self.groups.names())),
+            "market": self._with_currency(self._market(demand)),
         }
+
+    def _with_currency(self, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Figures by name, each with the currency that its amounts are in."""
+        return {name: {"currency": self.policy.currency} | dict(figures) for name, figures in found.items()}
 
     def _outlook(self, series: str) -> dict[str, float | None]:
         outlook = self.sales.outlook(series)

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 from rich.text import Text
@@ -16,6 +17,8 @@ HELP = """Score customers live.
 Exit codes: 0 done, 1 not found or refused input, 2 wrong usage or settings, 3 a service is away.
 """
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+NAMED: Final = 5
+"""Names said of what there is, where another was asked for."""
 WIDE = 120
 """Columns of what is written to a file or pipe: there is no terminal to fit, and names should stay whole."""
 out = Plain(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
@@ -26,6 +29,15 @@ def end(code: int, message: str) -> NoReturn:
     """Say in one line why, and end with a code."""
     err.print(Text("streamscore:", "red"), message, highlight=False, soft_wrap=True)
     sys.exit(code)
+
+
+def some(names: Sequence[str]) -> str:
+    """Say a few names that there are.
+
+    >>> some(["tea", "jam"]), some([])
+    ('; there are, for example: tea, jam', '')
+    """
+    return f"; there are, for example: {', '.join(names)}" if names else ""
 
 
 def existing(paths: list[Path]) -> list[Path]:

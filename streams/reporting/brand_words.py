@@ -1,8 +1,9 @@
 """What is said of brands: sheets and sentences, which a terminal prints and a page shows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from models.brand.standings import parts_of
 from streams.reporting.market_words import SHOWN_RIVALS, Block, Sheet, amount, money, number, percent, points
 
 POSITION: Final = {
@@ -26,6 +27,25 @@ SHIFTS: Final = {"up": "clearly more than before", "down": "clearly less than be
 def largest(brands: Mapping[str, Mapping[str, Any]], most: int) -> list[str]:
     """Name the brands with most revenue, those that are only spoken of last."""
     return sorted(brands, key=lambda name: (-brands[name].get("revenue", 0.0), name))[:most]
+
+
+def those_named(asked: str, known: Iterable[str]) -> list[str]:
+    """Find brands by their name, with or without the category; its colons may be written as they are.
+
+    >>> those_named("a:b:Ash", ["a%3Ab:Ash", "tea:Ash"]), those_named("Ash", ["a%3Ab:Ash", "tea:Ash", "tea:Birch"])
+    (['a%3Ab:Ash'], ['a%3Ab:Ash', 'tea:Ash'])
+    """
+    return sorted(name for name in known if asked in (name, parts_of(name)[1], ":".join(parts_of(name))))
+
+
+def rivals(names: Collection[str], known: Iterable[str]) -> list[str]:
+    """Name the other brands of the categories that these are of.
+
+    >>> rivals(["tea:Ash"], ["tea:Ash", "tea:Birch", "jam:Ash"])
+    ['tea:Birch']
+    """
+    categories = {parts_of(name)[0] for name in names}
+    return sorted(one for one in known if parts_of(one)[0] in categories and one not in names)
 
 
 def side_by_side(brands: Mapping[str, Mapping[str, Any]], most: int) -> Sheet:
@@ -108,11 +128,11 @@ def of_brand(
 
 def _leave_for(name: str, brands: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Who of the same category is left for this brand, and by which share of its next purchases."""
-    category, _, brand = name.partition(":")
+    category, brand = parts_of(name)
     found = {
-        other.partition(":")[2]: one["switches_to"].get(brand, 0.0)
+        parts_of(other)[1]: one["switches_to"].get(brand, 0.0)
         for other, one in brands.items()
-        if other != name and other.partition(":")[0] == category and one.get("switches_to")
+        if other != name and parts_of(other)[0] == category and one.get("switches_to")
     }
     return {other: share for other, share in found.items() if share}
 

@@ -53,6 +53,8 @@ def brands(console: Console, found: Mapping[str, Any]) -> None:
     _print(console, [brand_words.side_by_side(found, SHOWN_BRANDS) if found else nothing])
 
 
-def show_brand(console: Console, name: str, figures: Mapping[str, Any]) -> None:
-    """Print one brand in one category."""
-    _print(console, brand_words.of_brand(name, figures))
+def show_brand(
+    console: Console, name: str, figures: Mapping[str, Any], brands: Mapping[str, Any] | None = None
+) -> None:
+    """Print one brand in one category; among all `brands`, who leaves for it, too."""
+    _print(console, brand_words.of_brand(name, figures, brands))

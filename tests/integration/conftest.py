@@ -1,5 +1,6 @@
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,22 @@ def documented():
     return command
 
 
+@contextmanager
+def _logged_in(user, services, documented):
+    """Settings of who has the rights that docs/security.md gives to this user, and no more."""
+    with redis.Redis.from_url(services.redis, decode_responses=True) as plain:
+        assert plain.execute_command(*documented(user)) in (True, "OK")
+        yield {"STREAMSCORE_REDIS_USER": user, "STREAMSCORE_REDIS_PASSWORD": PASSWORD}
+        plain.execute_command("ACL", "DELUSER", user)
+
+
 @pytest.fixture(scope="session")
 def operator(services, documented):
-    """Settings of who has the rights that docs/security.md gives to operators, and no more."""
-    with redis.Redis.from_url(services.redis, decode_responses=True) as plain:
-        assert plain.execute_command(*documented("operator")) in (True, "OK")
-        yield {"STREAMSCORE_REDIS_USER": "operator", "STREAMSCORE_REDIS_PASSWORD": PASSWORD}
-        plain.execute_command("ACL", "DELUSER", "operator")
+    with _logged_in("operator", services, documented) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def reader(services, documented):
+    with _logged_in("reader", services, documented) as settings:
+        yield settings

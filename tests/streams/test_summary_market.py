@@ -120,6 +120,7 @@ def test_the_summary_has_a_section_of_each(test):
     told = shown(show, test.report())
     for words in ("Market: a trading day", "Brands: share of the category's revenue", "tea:birch", "sentiment"):
         assert words in told
+    assert told.count("revenue (GBP)") == 2
 
 
 def test_the_control_stands_beside_and_never_wins(test):
@@ -221,6 +222,7 @@ def test_the_page_has_each_brand_beside_what_its_size_leads_one_to_expect(test):
     image["shift"], ash["segments"] = "up", {"new": 60, "loyal": 140}
     told = written(report)
     assert "| clearly more than before" in told
+    assert "revenue of retained (GBP) | revenue of back (GBP)" in told
     assert "segments (100 is usual): loyal 140, new 60" in told
 
 

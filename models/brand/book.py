@@ -240,7 +240,7 @@ class BrandBook:
                 foreseen = p[NEGATIVE]
             learner = self.sayings.entrants["words_and_pieces"]
             if isinstance(learner, Blend):
-                image.heard(learner.moved(saying))
+                image.heard(row["day"], learner.moved(saying))
         negative = float(label(rating) == NEGATIVE) if rating is not None else foreseen
         image.add(row["day"], negative, foreseen, rating)
 

@@ -21,6 +21,7 @@ MAX_WORDS: Final = 64
 WORD_FADE: Final = 0.98
 """What an older text's words weigh, a text."""
 TOP_WORDS: Final = 5
+SHOWN_DAYS: Final = 14
 Z80: Final = 1.2816
 """Standard normal quantile of an 80 % interval."""
 SURE: Final = 0.99865
@@ -32,7 +33,7 @@ JUDGED: Final = 20
 
 OF_DAY: Final = (
     "day", "sayings_of_day", "negative_share", "negative_low", "negative_high", "negative_share_before", "shift",
-    "words",
+    "words", "words_of_day", "days",
 )  # fmt: skip
 
 
@@ -53,6 +54,8 @@ class Image(Struct):
 
     days: dict[int, DaySaid] = field(default_factory=dict)
     words: dict[str, float] = field(default_factory=dict)
+    words_day: int = 0
+    words_of_day: dict[str, float] = field(default_factory=dict)
     ratings: int = 0
     rating_sum: float = 0.0
     count: int = 0
@@ -88,15 +91,15 @@ class Image(Struct):
                 self.gone_days += 1
                 self.gone_error += abs(gone.foreseen - gone.came) / gone.judged
 
-    def heard(self, moved: Mapping[str, float]) -> None:
+    def heard(self, day: int, moved: Mapping[str, float]) -> None:
         """Add what each word of a text did to the log odds of negative."""
         for word in self.words:
             self.words[word] *= WORD_FADE
-        for word, effect in moved.items():
-            self.words[word] = self.words.get(word, 0.0) + effect
-        if len(self.words) > MAX_WORDS:
-            ranked = sorted(self.words, key=lambda word: (-abs(self.words[word]), word))
-            self.words = {word: self.words[word] for word in ranked[:MAX_WORDS]}
+        self.words = _added(self.words, moved)
+        if day > self.words_day:
+            self.words_day, self.words_of_day = day, {}
+        if day == self.words_day:
+            self.words_of_day = _added(self.words_of_day, moved)
 
     def errors(self) -> tuple[int, float]:
         """Days judged so far, and the sum of how far the share of negative foreseen was off."""
@@ -117,7 +120,6 @@ class Image(Struct):
         before = [self.days[day] for day in self.days if day < newest]
         count, negative = sum(one.count for one in before), math.fsum(one.negative for one in before)
         low, high = wilson(said.negative, said.count)
-        ranked = sorted(self.words.items(), key=lambda item: (-abs(item[1]), item[0]))[:TOP_WORDS]
         return {
             "day": newest,
             "sayings_of_day": said.count,
@@ -126,8 +128,29 @@ class Image(Struct):
             "negative_high": high,
             "negative_share_before": negative / count if count else None,
             "shift": shift(said.negative, said.count, before),
-            "words": {word: round(effect, 3) for word, effect in ranked},
+            "words": _strongest(self.words),
+            "words_of_day": _strongest(self.words_of_day) if self.words_day == newest else {},
+            "days": [self._share(day) for day in sorted(self.days)[-SHOWN_DAYS:]],
         }
+
+    def _share(self, day: int) -> dict[str, float]:
+        said = self.days[day]
+        low, high = wilson(said.negative, said.count)
+        share = {"negative_share": said.negative / said.count, "negative_low": low, "negative_high": high}
+        return {"day": day, "sayings": said.count} | {name: round(value, 4) for name, value in share.items()}
+
+
+def _added(words: Mapping[str, float], moved: Mapping[str, float]) -> dict[str, float]:
+    found = {word: words.get(word, 0.0) + moved.get(word, 0.0) for word in (*words, *moved)}
+    if len(found) <= MAX_WORDS:
+        return found
+    ranked = sorted(found, key=lambda word: (-abs(found[word]), word))
+    return {word: found[word] for word in ranked[:MAX_WORDS]}
+
+
+def _strongest(words: Mapping[str, float]) -> dict[str, float]:
+    ranked = sorted(words.items(), key=lambda item: (-abs(item[1]), item[0]))[:TOP_WORDS]
+    return {word: round(effect, 3) for word, effect in ranked}
 
 
 def wilson(positives: float, count: int) -> tuple[float, float]:

@@ -153,6 +153,7 @@ def _image(image: Mapping[str, Any]) -> Iterator[str]:
         f"({image['negative_low']:.0%} to {image['negative_high']:.0%} with 80 %) of {image['sayings_of_day']}{shift}"
         + ("" if before is None else f"; {before:.0%} on the days before")
     )
-    if image["words"]:
-        words = ", ".join(f"{word} {'worse' if effect > 0 else 'better'}" for word, effect in image["words"].items())
-        yield f"words that moved it, over all texts so far, the latest most: {words}"
+    for name, which in (("words_of_day", "of that day"), ("words", "over all texts so far, the latest most")):
+        if image.get(name):
+            words = ", ".join(f"{word} {'worse' if effect > 0 else 'better'}" for word, effect in image[name].items())
+            yield f"words that moved it, {which}: {words}"

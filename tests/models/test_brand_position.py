@@ -247,10 +247,30 @@ def test_an_image_counts_each_day_and_is_bounded(said):
 def test_words_are_bounded_and_the_strongest_stay():
     image = Image()
     for number in range(300):
-        image.heard({f"word{number}": 0.1, "late": 1.0})
+        image.heard(5, {f"word{number}": 0.1, "late": 1.0})
     image.add(0, 1.0, None, None)
     assert len(image.words) <= MAX_WORDS
     assert next(iter(image.report()["words"])) == "late"
+
+
+def test_words_and_shares_are_told_by_day():
+    image = Image()
+    for day in range(40):
+        for _ in range(2):
+            image.heard(day, {"fine": -1.0})
+            image.add(day, 0.0, None, 5.0)
+    image.heard(40, {"broken": 0.5})
+    image.heard(39, {"late": 9.0})  # of a day that is over
+    image.add(40, 1.0, None, 1.0)
+    report = image.report()
+    assert report["words_of_day"] == {"broken": 0.5}
+    assert next(iter(report["words"])) == "fine"
+    assert [one["day"] for one in report["days"]] == [*range(27, 41)]
+    assert [one["negative_share"] for one in report["days"]] == [0.0] * 13 + [1.0]
+    newest = report["days"][-1]
+    assert (newest["sayings"], newest["negative_low"]) == (1, round(report["negative_low"], 4))
+    image.add(41, 1.0, None, 1.0)  # stars without a text
+    assert image.report()["words_of_day"] == {}
 
 
 def spoken(book, brands, day=0):

@@ -11,6 +11,7 @@ import msgpack
 import msgspec
 from kafka.errors import KafkaError
 
+from models.serving_set import COLD
 from schemas.requests import OPERATOR, Request
 from streams.errors import Fenced, Misconfigured, Unavailable
 from streams.kafka.security import for_python
@@ -31,12 +32,19 @@ ATTEMPTS: Final = 20
 """Takings before giving up: the running learner may take itself again in between."""
 FIRST: Final = "first"
 """Name of the learner that nobody named."""
+LATER: Final = ("brand_choice", "sentiment", "demand")
+"""Tasks that are there from their first outcome on."""
+BY_LEARNER: Final = {"sentiment": 20, "demand": 1}
+"""Tasks that the learner answers itself, from so many examples on: no model of theirs is published."""
 LOOK: Final = 0.05
 """Seconds between looks for an answer."""
 
 
 class Standing(msgspec.Struct):
-    """What stands in Redis of one task: `version` is what is published, `kept` what can serve again, oldest first."""
+    """What stands in Redis of one task: `version` is what is published, `kept` what can serve again, oldest first.
+
+    `by_learner` says whether the learner answers, with what it has learned so far: then there is no version.
+    """
 
     task: str
     version: str | None
@@ -44,6 +52,12 @@ class Standing(msgspec.Struct):
     kept: dict[str, dict[str, Any]]
     report: dict[str, Any]
     pinned: str | None = None
+    by_learner: bool = False
+
+    @property
+    def serves(self) -> str:
+        """Say what serves."""
+        return self.pinned or self.version or ("the learner" if self.by_learner else COLD)
 
 
 def standings(client: Any, settings: Settings) -> dict[str, Standing]:
@@ -58,7 +72,8 @@ def standings(client: Any, settings: Settings) -> dict[str, Standing]:
         ordered = dict(sorted(kept.items(), key=lambda one: (one[1]["examples"], one[0])))
         lineage = msgspec.json.decode(lineages.get(task, "{}"))
         pinned = next((pin.version for pin in reversed(pins) if pin.task == task), None)
-        found[task] = Standing(task, versions.get(task), lineage, ordered, report[task], pinned)
+        answers = task in BY_LEARNER and report[task]["examples"] >= BY_LEARNER[task]
+        found[task] = Standing(task, versions.get(task), lineage, ordered, report[task], pinned, answers)
     return found
 
 

@@ -42,11 +42,13 @@ def _client(settings: Settings) -> Iterator[Any]:
 
 
 def _standing(client: Any, settings: Settings, task: str) -> Standing:
-    from streams.operator import standings
+    from streams.operator import LATER, standings
 
     found = standings(client, settings)
     if not found:
         end(1, "nothing has been learned yet, or no learner has run on this Redis under this prefix")
+    if task not in found and task in LATER:
+        end(1, f"{task} has no outcome yet: it is there from the first one on")
     if task not in found:
         end(1, f"there is no task {task}: there are {', '.join(found)}")
     return found[task]

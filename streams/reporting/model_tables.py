@@ -35,13 +35,12 @@ def show_list(console: Console, standings: Mapping[str, Standing], retrained: Ma
     for column in table.columns:
         column.overflow = "fold"  # a version cut short cannot be copied
     for task, one in standings.items():
-        serves = one.pinned or one.version or "cold"
         held = " (rolled back)" if one.report.get("rolled_back_to") or one.pinned else ""
         champion = one.lineage.get("champion") or one.report["champion"]
         dates = [one.lineage.get(name) or "-" for name in ("newest_example_at", "published_at")]
         known = [champion, f"{one.report['examples']:,}", *dates]
         memory = f"{one.report['bytes'] / 1e6:,.1f} MB" if "bytes" in one.report else "-"
-        table.add_row(task, serves + held, *known, memory, ", ".join(one.kept) or "-")
+        table.add_row(task, one.serves + held, *known, memory, ", ".join(one.kept) or "-")
     console.print(table)
     for task, one in standings.items():
         if "budget" in one.report:
@@ -81,9 +80,10 @@ def spending(report: Mapping[str, Any]) -> str:
 def show_task(console: Console, one: Standing) -> None:
     """Print one league: entrants, changes, versions, what moves the scores."""
     report = one.report
-    console.rule(f"{one.task}: {one.pinned or one.version or 'cold'} serves")
+    console.rule(f"{one.task}: {one.serves} serves")
     show_entrants(console, report, everybody(report))
-    console.print(f"Learning an example takes, by declared costs in µs, {spending(report)}", highlight=False)
+    if "budget" in report:
+        console.print(f"Learning an example takes, by declared costs in µs, {spending(report)}", highlight=False)
     for change in report.get("changes", [])[-LATEST:]:
         console.print(f"after {change['examples']:,} examples: {_change(change)}", highlight=False)
     for name, told in report.get("feature_drift", {}).items():
@@ -95,6 +95,9 @@ def show_task(console: Console, one: Standing) -> None:
         console.print(f"What moves the scores (spread of {scale} over customers): {moved}", highlight=False)
     if report.get("importance_by_segment"):
         console.print(_segments(report["importance_by_segment"]))
+    if one.by_learner:
+        console.print("The learner answers, with what it has learned so far: there are no versions.")
+        return
     table = Table("version", "champion", "examples", "newest example", *HEADLINES, "offset", "learner", "river")
     table.title, table.title_justify = "Versions that can serve again", "left"
     for name, told in one.kept.items():

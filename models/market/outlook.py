@@ -12,7 +12,6 @@ from typing import Any, Final, Self
 import msgspec
 import numpy as np
 from msgspec import Struct, field
-from numpy.typing import NDArray
 
 from models.league.baselines import RecentRate, RunningMean
 from models.league.boosted import Boosted
@@ -22,12 +21,12 @@ from models.league.league import learner_of
 from models.league.learners import classifier
 from models.league.margin import Fourier, Hinge
 from models.league.prequential import BinaryQuality
+from models.market.ahead import Growth
 from models.market.demand import ALL, WINDOW, Demand
 from models.market.reasons import reasons
 
 AHEAD: Final = 6
 """Trading days that the label looks ahead."""
-NAMES: Final = ("week", "last_day", "median", "week_of_share", "trend")
 PRIOR: Final = 0.5
 GROWTH: Final = "growth"
 RANDOM_DAYS: Final = "random_days"
@@ -49,7 +48,6 @@ MARGIN: Final = 0.005
 """Nats by which another must be better than `growth` to serve."""
 CLEARLY: Final = 0.95
 """Share of the error of `growth` below which a trivial forecast of units serves instead."""
-RIDGE: Final = 50.0
 LEAST: Final = 1.0 / WINDOW
 """Share of the level below which an amount counts as that: whatever the unit, nothing sold is no infinite fall."""
 DOUBT: Final = 30.0
@@ -63,9 +61,6 @@ USUAL: Final = 1.61
 SURE: Final = 0.8
 STEP: Final = 0.05
 """By how much an outcome outside an interval makes the next ones wider."""
-SCALE: Final = 5.0
-"""Features are logarithms of ratios, mostly within a fifth of 0."""
-Vector = NDArray[np.float64]
 
 
 def features(units: Sequence[float], everything: Sequence[float]) -> dict[str, float] | None:
@@ -107,56 +102,6 @@ def _ratio(amount: float, level: float) -> float:
 def _log_odds(chance: float) -> float:
     chance = min(max(chance, 1e-9), 1.0 - 1e-9)
     return math.log(chance / (1.0 - chance))
-
-
-class Growth:
-    """How much more the next six days sell than the last thirty, by Bayesian linear regression of the logarithm.
-
-    Learning the amount, not the label alone, is worth more than any treatment of the label.
-    """
-
-    def __init__(self) -> None:
-        self.weights: Vector = np.zeros(len(NAMES) + 1)
-        self.covariance: Vector = np.eye(len(NAMES) + 1) / RIDGE
-        self.squares, self.n = 0.0, 0
-
-    @staticmethod
-    def _vector(x: Features) -> Vector:
-        return np.array([1.0, *(SCALE * x[name] for name in NAMES)])
-
-    def growth(self, x: Features) -> float:
-        """Logarithm of the next six days' mean over the last thirty days'."""
-        return float(self._vector(x) @ self.weights)
-
-    def spread(self) -> float:
-        """Standard deviation of what was wrong so far."""
-        return math.sqrt((0.09 * 10 + self.squares) / (10 + self.n))
-
-    def score_one(self, x: Features) -> float:
-        """Probability that it is above 0."""
-        return 0.5 * math.erfc(-self.growth(x) / self.spread() / math.sqrt(2.0))
-
-    def learn_one(self, x: Features, growth: float) -> None:
-        """Learn an amount; more than a factor of e counts as that."""
-        v, growth = self._vector(x), min(max(growth, -1.0), 1.0)
-        error = growth - float(v @ self.weights)
-        gain = self.covariance @ v
-        self.squares, self.n = self.squares + error * error, self.n + 1
-        divisor = 1.0 + float(v @ gain)
-        self.weights = self.weights + gain * (error / divisor)
-        self.covariance = self.covariance - np.outer(gain, gain) / divisor
-
-    def state(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"weights": self.weights, "covariance": self.covariance, "squares": self.squares, "n": self.n}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        """Return the one whose state this was."""
-        made = cls()
-        made.weights, made.covariance = state["weights"].copy(), state["covariance"].copy()
-        made.squares, made.n = state["squares"], state["n"]
-        return made
 
 
 class Asked(Struct, array_like=True):

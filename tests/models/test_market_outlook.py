@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from models.league.snapshot import freeze, thaw
+from models.market.ahead import NAMES, SCALE
 from models.market.demand import WINDOW, Demand
-from models.market.outlook import AHEAD, NAMES, SCALE, Outlook, features
+from models.market.outlook import AHEAD, Outlook, features
 from schemas.events import Purchase
 from streams.replay import online_retail
 from streams.replay.online_retail import _rows

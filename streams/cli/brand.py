@@ -17,7 +17,7 @@ def brand(name: str, json: Annotated[bool, typer.Option("--json", help="For a pr
     """
     from streams.redis.client import hashes, reader, redis_errors
     from streams.redis.keys import Keys
-    from streams.reporting.brand_words import largest, rivals, those_named
+    from streams.reporting.brand_words import largest, rivals, spoken, those_named
     from streams.reporting.summary_market import show_brand
 
     settings = load_settings()
@@ -29,7 +29,7 @@ def brand(name: str, json: Annotated[bool, typer.Option("--json", help="For a pr
         found: dict[str, Any] = {one: _values(client.hgetall(keys.brand(one))) for one in named}
         beside = hashes(client, {one: keys.brand(one) for one in rivals(named, known)}, ("switches_to",))
     if not named:
-        end(1, f"brand {name} is not known{some(largest(sold, NAMED))}")
+        end(1, f"brand {name} is not known{some([spoken(one) for one in largest(sold, NAMED)])}")
     if json:
         print(msgspec.json.encode(found).decode())  # noqa: T201
     else:

@@ -24,6 +24,15 @@ WORDS: Final = {
 SHIFTS: Final = {"up": "clearly more than before", "down": "clearly less than before"}
 
 
+def spoken(name: str) -> str:
+    """Write a brand as a person does, with the colons of its category as they are.
+
+    >>> spoken("a%3Ab:Ash")
+    'a:b:Ash'
+    """
+    return ":".join(parts_of(name))
+
+
 def largest(brands: Mapping[str, Mapping[str, Any]], most: int) -> list[str]:
     """Name the brands with most revenue, those that are only spoken of last."""
     return sorted(brands, key=lambda name: (-brands[name].get("revenue", 0.0), name))[:most]
@@ -35,7 +44,7 @@ def those_named(asked: str, known: Iterable[str]) -> list[str]:
     >>> those_named("a:b:Ash", ["a%3Ab:Ash", "tea:Ash"]), those_named("Ash", ["a%3Ab:Ash", "tea:Ash", "tea:Birch"])
     (['a%3Ab:Ash'], ['a%3Ab:Ash', 'tea:Ash'])
     """
-    return sorted(name for name in known if asked in (name, parts_of(name)[1], ":".join(parts_of(name))))
+    return sorted(name for name in known if asked in (name, parts_of(name)[1], spoken(name)))
 
 
 def rivals(names: Collection[str], known: Iterable[str]) -> list[str]:
@@ -51,18 +60,19 @@ def rivals(names: Collection[str], known: Iterable[str]) -> list[str]:
 def side_by_side(brands: Mapping[str, Mapping[str, Any]], most: int) -> Sheet:
     """Put the largest brands beside each other."""
     names = largest(brands, most)
-    title = (
-        "Brands: share of the category's revenue; buyers among its buyers, and what the NBD-Dirichlet expects;\n"
-        "purchases a buyer; share of what they buy; the same brand again; negative feedback, last day"
-    )
     revenue = money("revenue", *(brands[name] for name in names))
-    columns = ("brand", revenue, "share", "reach", "expected", "a buyer", "own share", "again", "negative")
+    title = (
+        f"Brands: {revenue}, its share of the category's; buyers among its buyers, and what the NBD-Dirichlet\n"
+        "expects; purchases a buyer; share of what they buy; the same brand again; negative feedback, last day"
+    )
+    columns = ("brand", "revenue", "share", "reach", "expected", "a buyer", "own share", "again", "negative")
     rows = []
     for name in names:
         one = brands[name]
         rows.append((
-            name, amount(one.get("revenue")), percent(one.get("revenue_share")), percent(one.get("penetration")),
-            percent(one.get("expected", {}).get("penetration")), number(one.get("purchases_per_buyer")),
+            spoken(name), amount(one.get("revenue")), percent(one.get("revenue_share")),
+            percent(one.get("penetration")), percent(one.get("expected", {}).get("penetration")),
+            number(one.get("purchases_per_buyer")),
             percent(one.get("share_of_requirements")), percent(one.get("repeats")),
             percent(one.get("image", {}).get("negative_share")),
         ))  # fmt: skip
@@ -82,7 +92,7 @@ def promotion_and_image(brands: Mapping[str, Mapping[str, Any]], most: int) -> S
         one = brands[name]
         image, expected = one.get("image", {}), one.get("expected", {}).get("purchases_per_buyer")
         rows.append((
-            name, number(expected), number(one.get("price_position")), percent(one.get("bought_low")),
+            spoken(name), number(expected), number(one.get("price_position")), percent(one.get("bought_low")),
             percent(one.get("share_at_usual_price")), percent(one.get("share_when_promoted")), _negative(image),
             SHIFTS.get(image.get("shift"), "-"),
         ))  # fmt: skip
@@ -106,7 +116,7 @@ def of_brand(
             words = money("revenue", figures) if figure == "revenue" else WORDS.get(figure, figure.replace("_", " "))
             rows.append((words, form.format(figures[figure]), foreseen))
     if rows:
-        yield Sheet(f"Brand {name}", ("", "seen", "expected of its size"), rows)
+        yield Sheet(f"Brand {spoken(name)}", ("", "seen", "expected of its size"), rows)
     moves = figures.get("share_by_promotion")
     if moves:
         yield (
@@ -121,7 +131,7 @@ def of_brand(
         yield f"who leaves for it, of those who last bought: {came}"
     if figures.get("segments"):
         index = sorted(figures["segments"].items(), key=lambda item: (-item[1], item[0]))
-        yield "segments (100 is usual): " + ", ".join(f"{segment} {value}" for segment, value in index)
+        yield "segments (100 is usual): " + "; ".join(f"{segment} {value}" for segment, value in index)
     if "image" in figures:
         yield from _image(figures["image"])
 

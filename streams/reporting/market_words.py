@@ -92,12 +92,12 @@ def largest(market: Mapping[str, Mapping[str, Any]], most: int) -> list[str]:
 def side_by_side(market: Mapping[str, Mapping[str, Any]], most: int) -> Sheet:
     """Put the largest categories beside each other."""
     names = largest(market, most)
-    title = (
-        "Market: a trading day of the last 30; trend a week; chance that the next six days sell more than that\n"
-        "1 % dearer, not causal: quantity in an invoice (mostly quantity breaks), and how many invoices a day"
-    )
     revenue = money("revenue", *(market[name] for name in names))
-    columns = ("category", "units", revenue, "trend (95 %)", "above", "quantity", "invoices")
+    title = (
+        f"Market: a trading day of the last 30, units and {revenue}; trend a week; chance that the next six days sell\n"
+        "more than that; 1 % dearer, not causal: quantity in an invoice (mostly quantity breaks), and invoices a day"
+    )
+    columns = ("category", "units", "revenue", "trend (95 %)", "above", "quantity", "invoices")
     return Sheet(title, columns, [(name, *_demand(market[name])) for name in names])
 
 
@@ -243,7 +243,8 @@ def _behaviour(figures: Mapping[str, Any]) -> Iterator[Block]:
         if name != "weekday":  # a week is shown whole, from Monday on
             shares = sorted(shares, key=lambda one: -one[1]["value"])[:SHOWN_SHARES]
         if shares:
-            said = (f"{value} {percent(one['value'])} ({points(one['change'])})" for value, one in shares)
+            clock = ":00" if name == "hour" else ""
+            said = (f"{value}{clock} {percent(one['value'])} ({points(one['change'])})" for value, one in shares)
             yield f"{name}: " + ", ".join(said)
 
 

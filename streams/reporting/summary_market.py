@@ -20,6 +20,7 @@ def _print(console: Console, blocks: Iterable[Block]) -> None:
             console.print(block)
             continue
         table = Table(*block.columns, title=block.title, title_justify="left")
+        table.columns[0].overflow = "fold"  # two names that are cut may look alike
         for column in table.columns[1:]:
             column.justify = "right"
         for row in block.rows:

@@ -17,7 +17,7 @@ from streams.backtest import backtest
 from streams.reporting.page import page
 from streams.reporting.plain import Plain
 from streams.reporting.summary import show
-from streams.reporting.summary_market import show_brand, show_market, show_product
+from streams.reporting.summary_market import brands, show_brand, show_market, show_product
 
 BEGIN = datetime(2026, 1, 5, 10, tzinfo=UTC)
 
@@ -118,9 +118,9 @@ def test_a_product_and_a_brand_are_read_at_a_glance(test):
 
 def test_the_summary_has_a_section_of_each(test):
     told = shown(show, test.report())
-    for words in ("Market: a trading day", "Brands: share of the category's revenue", "tea:birch", "sentiment"):
+    for words in ("Market: a trading day", "Brands: revenue (GBP), its share of the", "tea:birch", "sentiment"):
         assert words in told
-    assert told.count("revenue (GBP)") == 2
+    assert "units and revenue (GBP)" in told
 
 
 def test_the_control_stands_beside_and_never_wins(test):
@@ -223,7 +223,7 @@ def test_the_page_has_each_brand_beside_what_its_size_leads_one_to_expect(test):
     told = written(report)
     assert "| clearly more than before" in told
     assert "revenue of retained (GBP) | revenue of back (GBP)" in told
-    assert "segments (100 is usual): loyal 140, new 60" in told
+    assert "segments (100 is usual): loyal 140; new 60" in told
 
 
 def test_names_of_categories_and_brands_are_no_markup_on_the_page(test):
@@ -241,3 +241,21 @@ def test_a_page_says_how_many_it_leaves_out_and_has_no_section_of_nothing(test):
     nothing = page(backtest(iter(()), Shop(Policy())).report() | {"market": {}, "brands": {}}, "nothing")
     assert "#market" not in nothing
     assert "#brands" not in nothing
+
+
+def test_a_brand_is_named_as_a_person_does_and_never_cut(test):
+    ash, console = test.report()["brands"]["tea:ash"], Plain(file=StringIO(), width=80)
+    found = {f"a%3Ab:a long name of a brand {n}": ash for n in (1, 2)} | {"a:b:Z": ash, "a%3Ab:Z": ash}
+    brands(console, found)
+    rows = [line.split("│")[1].strip() for line in console.file.getvalue().splitlines() if line.startswith("│")]
+    assert "".join(rows).replace(" ", "").count("a:b:alongnameofabrand") == 2
+    text = page(test.report() | {"brands": found}, "a shop")
+    assert text.count("<summary>a:b:Z</summary>") == 2
+
+
+def test_categories_whose_demand_is_not_known_are_on_the_page(test):
+    report = test.report()
+    report["market"]["jam"] = report["market"]["tea"] | {"demand": {}}
+    told = written(report)
+    assert told.count("our share of the market") == 2
+    assert "in the report." not in told

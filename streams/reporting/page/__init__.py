@@ -74,7 +74,8 @@ def _market(market: Mapping[str, Any]) -> dict[str, Any]:
     """What the terminal says of each category, and all months."""
     whole = market.get("all", {})
     sheets = (market_words.side_by_side(market, SERIES), market_words.customers(whole, MONTHS, revenue=True))
-    shown = dict.fromkeys([*(["all"] if whole else []), *market_words.largest(market, SERIES)])
+    first = ["all"] if whole else []
+    shown = list(dict.fromkeys([*first, *market_words.largest(market, len(market)), *market]))[:SERIES]
     told = {
         name: [*market_words.priced(market[name].get("price")), *market_words.of_category(market[name])]
         for name in shown
@@ -92,6 +93,6 @@ def _brands(brands: Mapping[str, Any]) -> dict[str, Any]:
     sides = (brand_words.side_by_side, brand_words.promotion_and_image)
     return {
         "blocks": [side(brands, SERIES) for side in sides] if brands else [],
-        "each": {name: list(brand_words.of_brand(name, brands[name], brands)) for name in shown},
+        "each": [(brand_words.spoken(name), [*brand_words.of_brand(name, brands[name], brands)]) for name in shown],
         "left": len(brands) - len(shown),
     }

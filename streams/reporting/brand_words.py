@@ -131,7 +131,7 @@ def of_brand(
         yield f"who leaves for it, of those who last bought: {came}"
     if figures.get("segments"):
         index = sorted(figures["segments"].items(), key=lambda item: (-item[1], item[0]))
-        yield "segments (100 is usual): " + "; ".join(f"{segment} {value}" for segment, value in index)
+        yield "segments (100 is usual): " + "; ".join(f"{segment}: {value}" for segment, value in index)
     if "image" in figures:
         yield from _image(figures["image"])
 

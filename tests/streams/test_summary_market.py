@@ -223,7 +223,7 @@ def test_the_page_has_each_brand_beside_what_its_size_leads_one_to_expect(test):
     told = written(report)
     assert "| clearly more than before" in told
     assert "revenue of retained (GBP) | revenue of back (GBP)" in told
-    assert "segments (100 is usual): loyal 140; new 60" in told
+    assert "segments (100 is usual): loyal: 140; new: 60" in told
 
 
 def test_names_of_categories_and_brands_are_no_markup_on_the_page(test):

@@ -184,6 +184,7 @@ def model(found: Found, learning: Learning) -> list[str]:
     told = found.report | {"tasks": {task: dict(one) for task, one in found.report["tasks"].items()}}
     for one in told["tasks"].values():
         one.pop("bytes", None)  # measured now and then: not learned
+    told.pop("memory", None)
     wrong = same("model", expected, found.models) + same("report", report, told)
     shown = {f"brand:{name}": known(one) for name, one in report["brands"].items()}
     shown |= {f"market:{name}": known(one) for name, one in report["market"].items()}

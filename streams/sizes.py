@@ -57,6 +57,6 @@ def _books(learning: Learning) -> Weighed:
     """Of what is summed up beside the leagues."""
     brands, market = learning.brands, learning.market
     texts = sum(image.count for image in brands.images.brands.values())
-    kept = (brands.markets, brands.categories, brands.prices, brands.images)
+    kept = (brands.markets, brands.categories, brands.prices, brands.shelves, brands.images)
     yield "brands", brands.heard + texts, lambda: len(msgspec.msgpack.encode(kept))
     yield "market", market.book.baskets.baskets, lambda: market.book.nbytes + market.nbytes

@@ -137,8 +137,8 @@ def test_the_verdict_says_it_where_a_baseline_wins():
         "champion": "a", "models": {"a": {"log_loss": 0.5, "auc": 0.9}}, "baselines": {"b": {"log_loss": 0.4}, "c": {"log_loss": 0.6}}
     }  # fmt: skip
     assert verdict(figures) == "a does not beat the best trivial answer (b): log loss 0.5000 against 0.4000."
-    figures = {"champion": "b", "models": {"b": {"mae": 2.0}}, "baselines": {"b": {"mae": 2.5}}}
-    assert verdict(figures) == "b serves, a trivial answer itself: MAE 2.0000."
+    trivial = {"champion": "b", "models": {"b": {"mae": 2.0}}, "baselines": {"b": {"mae": 2.5}}}
+    assert verdict(trivial) == "b serves, a trivial answer itself: MAE 2.0000."
     figures["models"]["a"]["log_loss"] = 0.3
     assert verdict(figures).startswith("a beats")
     assert verdict(figures | {"baselines": {}}) == "Nothing to compare yet."

@@ -45,7 +45,8 @@ TRIVIAL: Final[dict[str, Callable[[float], Learner]]] = {
 EARLIEST: Final = 400
 """Examples before another than `growth` may serve; a trivial one from a quarter of them on."""
 MARGIN: Final = 0.005
-"""Nats by which another must be better than `growth` to serve."""
+"""Nats by which another must be better than who serves, so that two alike do not take turns. `growth` only has to be
+better: what it knows of is the amount, and not only the label."""
 CLEARLY: Final = 0.95
 """Share of the error of `growth` below which a trivial forecast of units serves instead."""
 LEAST: Final = 1.0 / WINDOW
@@ -168,15 +169,19 @@ class Outlook:
 
     @property
     def champion(self) -> str:
-        """The one with the least log loss so far; `growth` while nobody is clearly better. A trivial one may serve."""
-        able = [*TRIVIAL] if self.growth.n >= EARLIEST // 4 else []
-        able += [*ENTRANTS] if self.growth.n >= EARLIEST else []
+        """Who has the least log loss so far, if clearly less than who serves; `growth` at first. Trivial ones may."""
+        able = [
+            GROWTH,
+            *(TRIVIAL if self.growth.n >= EARLIEST // 4 else ()),
+            *(ENTRANTS if self.growth.n >= EARLIEST else ()),
+        ]
         losses = {name: self.quality[name].mean_log_loss() for name in able}
-        known = {name: loss + MARGIN for name, loss in losses.items() if loss is not None}
-        own = self.quality[GROWTH].mean_log_loss()
-        if own is not None:
-            known[GROWTH] = own
-        return min(known, key=lambda name: (known[name], name)) if own is not None else GROWTH
+        known = {
+            name: loss + MARGIN * (name not in (self.serves, GROWTH))
+            for name, loss in losses.items()
+            if loss is not None
+        }
+        return min(known, key=lambda name: (known[name], name)) if self.serves in known else self.serves
 
     @property
     def forecaster(self) -> str:

@@ -131,7 +131,9 @@ def test_a_category_sold_in_tonnes_is_foreseen_as_in_grams():
         assert found["units"] < 1
         for what in ("units", "low", "high"):
             assert found[what] * 5_000 == pytest.approx(wanted[what], rel=0.01)
-        chances = [one.now[name].answers["growth"] for one in (small, large)]  # who serves may be another: all are alike
+        chances = [
+            one.now[name].answers["growth"] for one in (small, large)
+        ]  # who serves may be another: all are alike
         assert chances[0] == pytest.approx(chances[1], abs=0.01)
 
 

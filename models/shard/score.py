@@ -151,7 +151,8 @@ def explanations(scores: Scores) -> list[str]:
     """Why the scores of the rows asked for are what they are, as JSON: task -> [base, [[feature, effect], ...], rest].
 
     Effects are on the model's own scale (log odds; log1p of the amount), largest first. They and the base have two
-    places, as many as a person reads; `rest` has four, so that all add up exactly to the score before its link.
+    places, as many as a person reads; `rest` has four, so that all add up exactly to the score before its link. A
+    second effect that is 0 with these places is left out: it is no reason.
     """
     parts = [_explain(scores, task) for task in TASKS]
     return ["{" + ",".join(three) + "}" for three in zip(*parts, strict=True)]
@@ -181,7 +182,8 @@ def _explain(scores: Scores, task: str) -> list[str]:
     for ((i, a), (j, b)), total in zip(tops, z, strict=True):
         one, two = (a + _HALF) // _PLACES, (b + _HALF) // _PLACES
         rest = total - (base + one + two) * _PLACES
-        told.append(f"{start}{_quoted(i)},{one / _SHOWN!r}],[{_quoted(j)},{two / _SHOWN!r}]],{rest / _UNIT!r}]")
+        second = f",[{_quoted(j)},{two / _SHOWN!r}]" if two else ""
+        told.append(f"{start}{_quoted(i)},{one / _SHOWN!r}]{second}],{rest / _UNIT!r}]")
     return told
 
 

@@ -80,9 +80,7 @@ class Published:
 
     def sales_and_segments(self, learning: Learning) -> list[Command]:
         """Sales series and segments, as users read them. What is known to stand is then another, as below."""
-        commands: list[Command] = []
-        for gone in sorted(self.series - learning.sales.series.keys()):
-            commands += [["UNLINK", self.keys.sales(gone)], ["SREM", self.keys.series, gone]]
+        commands = _gone(self.keys.sales, self.keys.series, self.series - learning.sales.series.keys())
         self.series = set(learning.sales.series)
         for series in learning.sales.series:
             fields = _sales_fields(learning, series)
@@ -133,13 +131,16 @@ def _all_anew(
     key: Callable[[str], str], names: str, there: set[str], found: Mapping[str, Mapping[str, Any]]
 ) -> list[Command]:
     """Write hashes by name and the set of `names`; of those that were `there`, who gave way to a busier one goes."""
-    commands: list[Command] = []
-    for name in sorted(there - found.keys()):
-        commands += [["UNLINK", key(name)], ["SREM", names, name]]
+    commands = _gone(key, names, there - found.keys())
     for name, figures in found.items():
         commands += _anew(key(name), figures)
         commands.append(["SADD", names, name])
     return commands
+
+
+def _gone(key: Callable[[str], str], names: str, gone: set[str]) -> list[Command]:
+    """Remove hashes by name, and their names from the set of `names`."""
+    return [command for name in sorted(gone) for command in (["UNLINK", key(name)], ["SREM", names, name])]
 
 
 def _anew(key: str, figures: Mapping[str, Any]) -> list[Command]:

@@ -119,38 +119,39 @@ class Image(Struct):
         said = self.days[newest]
         before = [self.days[day] for day in self.days if day < newest]
         count, negative = sum(one.count for one in before), math.fsum(one.negative for one in before)
-        low, high = wilson(said.negative, said.count)
         return {
             "day": newest,
             "sayings_of_day": said.count,
-            "negative_share": said.negative / said.count,
-            "negative_low": low,
-            "negative_high": high,
+            **_share(said),
             "negative_share_before": negative / count if count else None,
             "shift": shift(said.negative, said.count, before),
-            "words": _strongest(self.words),
-            "words_of_day": _strongest(self.words_of_day) if self.words_day == newest else {},
-            "days": [self._share(day) for day in sorted(self.days)[-SHOWN_DAYS:]],
+            "words": _top(self.words),
+            "words_of_day": _top(self.words_of_day) if self.words_day == newest else {},
+            "days": [self._shown(day) for day in sorted(self.days)[-SHOWN_DAYS:]],
         }
 
-    def _share(self, day: int) -> dict[str, float]:
+    def _shown(self, day: int) -> dict[str, float]:
         said = self.days[day]
-        low, high = wilson(said.negative, said.count)
-        share = {"negative_share": said.negative / said.count, "negative_low": low, "negative_high": high}
-        return {"day": day, "sayings": said.count} | {name: round(value, 4) for name, value in share.items()}
+        share = {name: round(value, 4) for name, value in _share(said).items()}
+        return {"day": day, "sayings": said.count} | share
+
+
+def _share(said: DaySaid) -> dict[str, float]:
+    low, high = wilson(said.negative, said.count)
+    return {"negative_share": said.negative / said.count, "negative_low": low, "negative_high": high}
 
 
 def _added(words: Mapping[str, float], moved: Mapping[str, float]) -> dict[str, float]:
     found = {word: words.get(word, 0.0) + moved.get(word, 0.0) for word in (*words, *moved)}
-    if len(found) <= MAX_WORDS:
-        return found
-    ranked = sorted(found, key=lambda word: (-abs(found[word]), word))
-    return {word: found[word] for word in ranked[:MAX_WORDS]}
+    return found if len(found) <= MAX_WORDS else _strongest(found, MAX_WORDS)
 
 
-def _strongest(words: Mapping[str, float]) -> dict[str, float]:
-    ranked = sorted(words.items(), key=lambda item: (-abs(item[1]), item[0]))[:TOP_WORDS]
-    return {word: round(effect, 3) for word, effect in ranked}
+def _strongest(words: Mapping[str, float], most: int) -> dict[str, float]:
+    return dict(sorted(words.items(), key=lambda item: (-abs(item[1]), item[0]))[:most])
+
+
+def _top(words: Mapping[str, float]) -> dict[str, float]:
+    return {word: round(effect, 3) for word, effect in _strongest(words, TOP_WORDS).items()}
 
 
 def wilson(positives: float, count: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-KEPT_CHANGES: Final = 200
+KEPT: Final = 200
 """Changes remembered; the oldest goes."""
 
 
@@ -16,6 +16,12 @@ class Change(Struct, frozen=True):
     model: str
     before: str
     reason: str
+
+
+def note(changes: list[Change], change: Change) -> None:
+    """Add a change to those remembered, in place."""
+    changes.append(change)
+    del changes[:-KEPT]
 
 
 def lower(examples: int, model: str, before: str, loss: float, than: float) -> Change:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec import Struct, field
 
-from models.league.changes import KEPT_CHANGES, Change, lower
+from models.league.changes import Change, lower, note
 from models.league.prequential import SURE, BinaryQuality
 
 MAX_CLASSES: Final = 256
@@ -155,7 +155,7 @@ class ClassLeague:
         best = min(self.recent, key=self.recent.__getitem__)
         if self.recent[best] + MARGIN * self.weight < self.recent[self.champion]:
             losses = (self.recent[name] / self.weight for name in (best, self.champion))
-            self.changes = [*self.changes, lower(self.examples, best, self.champion, *losses)][-KEPT_CHANGES:]
+            note(self.changes, lower(self.examples, best, self.champion, *losses))
             self.champion = best
             self.promotions += 1
 

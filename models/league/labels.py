@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from models.league.baselines import OneFeatureRule, RunningMean
 from models.league.budget import BUDGET, cost_of, every, spent
-from models.league.changes import KEPT_CHANGES, Change
+from models.league.changes import Change, note
 from models.league.compiled import calibrated, mixed, with_slots
 from models.league.contract import Features, Learner
 from models.league.delayed import ByDelay
@@ -249,8 +249,7 @@ class LabelLeague(League):
         self.champion_name, self.contest = name, Contest()
 
     def _note(self, what: str, model: str, before: str, reason: str) -> None:
-        self.changes.append(Change(self.examples, what, model, before, reason))
-        del self.changes[:-KEPT_CHANGES]
+        note(self.changes, Change(self.examples, what, model, before, reason))
 
     def _learn_faster(self) -> None:
         """What was learned holds less than it did: the next examples count for more."""

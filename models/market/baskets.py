@@ -85,6 +85,11 @@ class Baskets:
         """Whether supports are exact; otherwise they are lower bounds, too low by at most `pairs.error`."""
         return isinstance(self.pairs, Triangle) and not self.cut
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the counts of pairs and of products."""
+        return self.pairs.nbytes + self.singles.nbytes
+
     def best(self, by: str, count: int, support: int = 50) -> list[Pair]:
         """Return the pairs with the greatest `support` or `lift`, of at least so much support.
 

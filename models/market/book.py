@@ -176,7 +176,7 @@ class Market:
             "error": self.baskets.pairs.error,
             "cut": self.baskets.cut,
             "uncounted": self.baskets.uncounted,
-            "bytes": self.baskets.pairs.nbytes + self.baskets.singles.nbytes,
+            "bytes": self.baskets.nbytes,
         }
         if sums.observed.series:
             found["observed"] = sums.observed.report(sums.today)
@@ -225,8 +225,7 @@ class Market:
     @property
     def nbytes(self) -> int:
         """Bytes of the counts of pairs, and of the rest as a snapshot has it."""
-        baskets = self.baskets
-        return baskets.pairs.nbytes + baskets.singles.nbytes + len(msgspec.msgpack.encode(self.sums))
+        return self.baskets.nbytes + len(msgspec.msgpack.encode(self.sums))
 
     def state(self) -> dict[str, Any]:
         """Plain data."""

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from models.league.baselines import RecentRate, RunningMean
 from models.league.boosted import Boosted
-from models.league.changes import KEPT_CHANGES, Change, lower
+from models.league.changes import Change, lower, note
 from models.league.contract import Features, Learner
 from models.league.league import learner_of
 from models.league.learners import classifier
@@ -245,7 +245,7 @@ class Outlook:
         champion, before = self.champion, self.serves
         loss, than = (self.quality[name].mean_log_loss() for name in (champion, before))
         if champion != before and loss is not None and than is not None:
-            self.changes = [*self.changes, lower(self.errors.n, champion, before, loss, than)][-KEPT_CHANGES:]
+            note(self.changes, lower(self.errors.n, champion, before, loss, than))
             self.serves = champion
 
     def _ask(self, day: int, x: dict[str, float], units: Sequence[float]) -> Asked:

@@ -12,7 +12,9 @@ Dimension = Literal["category", "country", "channel", "currency"]
 Split = Literal["country", "channel"]
 ALL: Final = "all"
 OTHER: Final = "other"
-PARTS: Final[tuple[Dimension, ...]] = ("category", "country", "channel")
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+"""Those that a shop asks for."""
+PARTS: Final[tuple[Dimension, ...]] = ("category", *SPLITS)
 """Each divides `all`."""
 
 
@@ -23,10 +25,9 @@ def split_of(names: str) -> tuple[Split, ...]:
     ('country', 'channel')
     """
     given = {name.strip() for name in names.split(",") if name.strip()}
-    known: tuple[Split, ...] = get_args(Split)
-    if unknown := given.difference(known):
-        raise ValueError(f"{min(unknown)!r} is none of {', '.join(known)}")
-    return tuple(name for name in known if name in given)
+    if unknown := given.difference(SPLITS):
+        raise ValueError(f"{min(unknown)!r} is none of {', '.join(SPLITS)}")
+    return tuple(name for name in SPLITS if name in given)
 
 
 def part(dimension: Dimension, name: str | None) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from models.sales.calendar import WEEK, Calendar, weekday
 from models.sales.contest import FIRST
-from models.sales.dimensions import ALL, PARTS, Dimension, Split, dimension_of, rest
+from models.sales.dimensions import ALL, PARTS, SPLITS, Dimension, Split, dimension_of, rest
 from models.sales.entrants import Entrants
 from models.sales.forecast import Forecaster
 from models.sales.judge import Anomaly, Forecast, Track
@@ -197,7 +197,7 @@ class SalesBook(Struct, dict=True):
             In 1/10,000 of the currency unit.
         """
         dimension = dimension_of(series)
-        if dimension in ("country", "channel") and dimension not in self.split_by:
+        if dimension in SPLITS and dimension not in self.split_by:
             return
         in_time = self.next_day is None or day >= self.next_day
         kept = self._kept(series, dimension)
@@ -239,7 +239,7 @@ class SalesBook(Struct, dict=True):
         """Keep these dimensions from now on: series of others are dropped, for what they were told is in `all`."""
         self.split_by = by
         for name in [*self.series, *self.candidates]:
-            if dimension_of(name) in {"country", "channel"} - set(by):
+            if dimension_of(name) in set(SPLITS).difference(by):
                 self.series.pop(name, None)
                 self.candidates.pop(name, None)
 
@@ -271,9 +271,10 @@ class SalesBook(Struct, dict=True):
         for series in self.series.values():
             series.close(day, self.calendar, is_open)
             series.activity *= FADE
-        for place in range(len(HORIZONS)):
-            for dimension in PARTS:
-                self._add_up([series.tracks[place] for series in self._tree(dimension).values()], day, dimension)
+        for dimension in PARTS:
+            tree = self._tree(dimension).values()
+            for place in range(len(HORIZONS)):
+                self._add_up([series.tracks[place] for series in tree], day, dimension)
         for name in self.candidates:
             self.candidates[name] *= FADE
         for dimension in sorted({dimension_of(name) or "category" for name in self.candidates}):

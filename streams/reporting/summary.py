@@ -1,14 +1,14 @@
 """Reports and customers for people."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.sales.dimensions import Split, dimension_of
+from models.sales.dimensions import SPLITS, dimension_of
 from models.shard.score import from_scale
 from streams.reporting.market_words import amount, number
 from streams.reporting.report import in_days
@@ -100,7 +100,7 @@ def _sales(console: Console, sales: dict[str, Any], outlook: dict[str, Any]) -> 
 def _largest(series: Mapping[str, Any], outlook: Mapping[str, Any]) -> list[str]:
     """All categories and currencies; of countries, and of channels, those that the next week brings most."""
     hidden: set[str] = set()
-    for dimension in get_args(Split):
+    for dimension in SPLITS:
         named = [name for name in series if dimension_of(name) == dimension]
         named.sort(key=lambda name: -(outlook.get(name, {}).get("next_week") or 0.0))
         hidden.update(named[SPLIT_ROWS:])

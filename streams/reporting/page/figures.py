@@ -120,7 +120,7 @@ def verdict(figures: Mapping[str, Any]) -> str:
     if metric is None or rival is None:
         return "Nothing to compare yet."
     name, more = METRICS[metric]
-    if figures["champion"] in baselines or figures["champion"] == rival:
+    if figures["champion"] in baselines:
         return f"{figures['champion']} serves, a trivial answer itself: {name} {champion[metric]:.4f}."
     mine, theirs = champion[metric], baselines[rival]
     ahead = mine > theirs if more else mine < theirs

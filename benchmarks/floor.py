@@ -32,7 +32,8 @@ from schemas.serving import decode_model
 from schemas.state import CustomerState
 from streams.redis.keys import Keys
 
-BATCH = 500
+BATCH = 2_000
+"""As many as the worker takes at once, so that a customer who is met again is written once here too."""
 
 
 def read_models(client: redis.Redis, prefix: str) -> ServingSet:

@@ -18,7 +18,7 @@ Standing = Mapping[tuple[str, int], float]
 """A figure for each topic and partition."""
 HOUR: Final = 3_600.0
 FAST: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-SIZES: Final = (1, 2, 5, 10, 50, 100, 250, 500)
+SIZES: Final = (1, 2, 5, 10, 50, 100, 250, 500, 1_000, 2_000, 5_000)
 DELAYS: Final = tuple(HOUR * hours for hours in (1, 6, 24, 72, 168, 192, 336, 720, 1_440, 2_160, 2_184, 2_880))
 MAX_BRANDS: Final = 32
 PARTITIONED: Final = ["topic", "partition"]

@@ -30,6 +30,8 @@ PATIENCE: Final = 10.0
 REPORT: Final = 5.0
 """Seconds between commits of offsets to Kafka, for monitors of lag."""
 FINISH: Final = 2.5
+LONGEST: Final = 0.5
+"""Seconds. While a chunk is handled its process does nothing else: no heartbeat, no health check, no other shard."""
 logger = logging.getLogger(__name__)
 
 
@@ -123,7 +125,7 @@ class Scoring:
 
     async def _take(self, number: int) -> None:
         hold = await self.ledger.take(number)
-        shard = Shard(hold, self.ledger, self.shop, self.settings.chunk_size)
+        shard = Shard(hold, self.ledger, self.shop, self.settings.chunk_size, LONGEST)
         lost = await self.logs.check(hold.place.topics, number, self.settings)
         if lost:
             hold.place.totals["missing"] = hold.place.totals.get("missing", 0) + lost

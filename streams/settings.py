@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     window_days: Annotated[float, Field(gt=0)] = 90.0
     response_days: Annotated[float, Field(gt=0)] = 7.0
     example_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    chunk_size: Annotated[int, Field(ge=1, le=5_000)] = 500
+    chunk_size: Annotated[int, Field(ge=1, le=5_000)] = 2_000
     models: Annotated[str, Field(pattern=r"^(live|[a-z_]+=[^,=\s]+(,[a-z_]+=[^,=\s]+)*)$")] = "live"
     campaigns: Path | None = None
     data: Path = Path(".streamscore")

@@ -1,6 +1,7 @@
 """One shard at work: take in order, load, handle, commit. The same under Faust, in a backtest and in a test."""
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,7 @@ from schemas.commit import Arrived, Commit, Place, TopicPlace
 from streams.errors import BudgetExceeded, Flood
 from streams.kept import Kept
 from streams.ledger import Entry, Hold, Ledger, Loaded
+from streams.stride import Stride
 
 STORED_TICK: Final = 10.0
 """Seconds of event time: a tick at which nothing is due is stored when time has moved so far since the last."""
@@ -35,10 +37,16 @@ class Shard:
     ----------
     hold
         As taken from the ledger.
+    chunk_size
+        Records, and customers, that one commit holds at most.
+    longest
+        Seconds that a chunk should be handled at most. None: then chunks are the same on a slow machine.
     """
 
-    def __init__(self, hold: Hold, ledger: Ledger, shop: Shop, chunk_size: int = 500) -> None:
-        self.hold, self.ledger, self.shop, self.chunk_size = hold, ledger, shop, chunk_size
+    def __init__(
+        self, hold: Hold, ledger: Ledger, shop: Shop, chunk_size: int = 500, longest: float = math.inf
+    ) -> None:
+        self.hold, self.ledger, self.shop, self.stride = hold, ledger, shop, Stride(chunk_size, longest)
         for topic in INPUT_TOPICS:
             hold.place.topics.setdefault(topic, TopicPlace())
         self.inboxes: dict[str, deque[Arrived]] = {topic: deque() for topic in INPUT_TOPICS}
@@ -94,7 +102,7 @@ class Shard:
         """
         before = self.hold.place
         place = _copy(before)
-        items = list(in_order(self.inboxes, place, self.shop.policy, answered, self.chunk_size))
+        items = list(in_order(self.inboxes, place, self.shop.policy, answered, self.stride.limit))
         self._look_for_flood(items)
         idle = idle and not items
         until = tick if not items and tick is not None and place.time is not None and tick > place.time else None
@@ -136,16 +144,19 @@ class Shard:
         began, n = self.hold.place.time, self.hold.partition
         while True:
             chunk = Chunk(n, began, _copy(place), items, loaded.customers, until, idle, tell, sold_to, loaded.spent)
+            at = time.perf_counter()
             try:
                 commit = handle(chunk, self.shop, models, now)
             except Exception as error:
                 error.add_note(f"in a chunk of shard {n}: {_extent(items)}")
                 raise
+            handled = time.perf_counter() - at
             try:
                 entries = await self.ledger.commit(self.hold, commit)
             except BudgetExceeded:  # another shard was faster: decide again, with what is left
                 loaded = await self._load(items, commit.place.time)
                 continue
+            self.stride.took(max(len(items), len(chunk.customers)), handled)
             self.kept.keep(chunk.customers)
             return Done(commit, [item.arrived for item in items], entries)
 
@@ -153,7 +164,7 @@ class Shard:
         events = [item.arrived.event for item in items if item.arrived.event is not None]
         wanted = dict.fromkeys(event.customer_id for event in events if event.customer_id is not None)
         unknown = [customer for customer in wanted if customer not in self.kept]
-        loaded = await self.ledger.load(self.hold.partition, unknown, due, self.chunk_size, self.budgets, self.kept)
+        loaded = await self.ledger.load(self.hold.partition, unknown, due, self.stride.limit, self.budgets, self.kept)
         loaded.customers |= self.kept.take([*wanted, *loaded.known])
         return loaded
 

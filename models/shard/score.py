@@ -151,8 +151,8 @@ def explanations(scores: Scores) -> list[str]:
     """Why the scores of the rows asked for are what they are, as JSON: task -> [base, [[feature, effect], ...], rest].
 
     Effects are on the model's own scale (log odds; log1p of the amount), largest first. They and the base have two
-    places, as many as a person reads; `rest` has four, so that all add up exactly to the score before its link. A
-    second effect that is 0 with these places is left out: it is no reason.
+    places, as many as a person reads; `rest` has four, so that all add up exactly to the score before its link. An
+    effect that is 0 with these places is left out: it is no reason.
     """
     parts = [_explain(scores, task) for task in TASKS]
     return ["{" + ",".join(three) + "}" for three in zip(*parts, strict=True)]
@@ -161,7 +161,7 @@ def explanations(scores: Scores) -> list[str]:
 def _explain(scores: Scores, task: str) -> list[str]:
     contributions, rows = scores.contributions[task], scores.asked
     if contributions is None:
-        return [f'"{task}":[{round(scores.bases[task] * _UNIT) / _UNIT!r},[],0.0]'] * len(rows)
+        return [f'"{task}":[{_number(round(scores.bases[task] * _UNIT), _UNIT)},[],0]'] * len(rows)
     base = round(scores.bases[task] * _SHOWN)
     names, said = scores.names[task], scores.said[task]
     parts = np.rint(np.clip(contributions, -_BOUND, _BOUND) * _UNIT).astype(np.int64)
@@ -178,13 +178,19 @@ def _explain(scores: Scores, task: str) -> list[str]:
     if said is not None:
         units, entries, labels = said.units(), said.owned.entries(rows.tolist()), said.owned.labels
         tops = [with_said(top, entries[row], units, labels) for top, row in zip(tops, rows.tolist(), strict=True)]
-    start, told = f'"{task}":[{base / _SHOWN!r},[[', []
+    start, told = f'"{task}":[{_number(base, _SHOWN)},[', []
     for ((i, a), (j, b)), total in zip(tops, z, strict=True):
         one, two = (a + _HALF) // _PLACES, (b + _HALF) // _PLACES
         rest = total - (base + one + two) * _PLACES
+        first = f"[{_quoted(i)},{one / _SHOWN!r}]" if one else ""
         second = f",[{_quoted(j)},{two / _SHOWN!r}]" if two else ""
-        told.append(f"{start}{_quoted(i)},{one / _SHOWN!r}]{second}],{rest / _UNIT!r}]")
+        told.append(f"{start}{first}{second}],{_number(rest, _UNIT)}]")
     return told
+
+
+def _number(parts: int, of: int) -> str:
+    """Return a number of so many parts of one, as JSON; 0 as most of them are."""
+    return repr(parts / of) if parts else "0"
 
 
 def with_said(

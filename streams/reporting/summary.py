@@ -9,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from models.sales.dimensions import SPLITS, dimension_of
+from models.serving_set import COLD
 from models.shard.score import from_scale
 from streams.reporting.market_words import amount, number
 from streams.reporting.report import in_days
 from streams.reporting.summary_market import brands, markets
 
+FELT: Final = 0.005
+"""What moves a score by less is not told: two places are shown."""
 SPLIT_ROWS: Final = 8
 """Countries that are shown, and channels."""
 _HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
@@ -168,9 +171,10 @@ def show_customer(
     models = msgspec.json.decode(fields.get("models", "{}"))
     for task in ("churn", "response", "value"):
         if task in fields:
-            reasons = why.get(task, [0.0, [], 0.0])
-            usual = _score(task, from_scale(task, reasons[0]), currency) if reasons[1] else ""
-            shown = [_score(task, float(fields[task]), currency), usual, in_words(reasons)]
+            is_cold = task not in why or models.get(task) == COLD
+            usual = "" if is_cold else _score(task, from_scale(task, why[task][0]), currency)
+            because = "no model yet: the usual rate" if is_cold else in_words(why[task])
+            shown = [_score(task, float(fields[task]), currency), usual, because]
             scores.add_row(f"{task} ({meaning(task, window_days)})", *shown, models.get(task, ""))
     console.print(scores)
 
@@ -208,10 +212,12 @@ def in_words(reasons: list[Any]) -> str:
 
     >>> in_words([0.1, [["recency_days", 1.2], ["orders", -0.4]], 0.0])
     'raised by recency days (+1.20), lowered by orders (-0.40)'
+    >>> in_words([0.1, [], 0.0]), in_words([0.1, [], -0.7])
+    ('as usual', 'by no feature alone (-0.70 in all)')
     """
-    _, tops, _ = reasons
+    _, tops, rest = reasons
     if not tops:
-        return "no model yet: the usual rate"
+        return f"by no feature alone ({rest:+.2f} in all)" if abs(rest) >= FELT else "as usual"
     return ", ".join(
         f"{'raised' if effect >= 0 else 'lowered'} by {name.replace('_', ' ')} ({effect:+.2f})" for name, effect in tops
     )

@@ -129,8 +129,10 @@ def test_a_model_of_an_older_release_still_serves():
     assert scores.values["response"][0] == sigmoid(-1.0 + 0.3 * (0.0 - 1.0) / 2.0)
 
 
-@pytest.mark.parametrize(("orders", "told"), [(0.0, 1), (0.002, 1), (0.5, 2)])
-def test_a_second_reason_that_adds_nothing_is_left_out(orders, told):
+@pytest.mark.parametrize(
+    ("recency", "orders", "told"), [(0.0, 0.0, 1), (0.0, 0.002, 1), (0.0, 0.5, 2), (np.e - 1.0, 0.0, 0)]
+)
+def test_a_reason_that_adds_nothing_is_left_out(recency, orders, told):
     import msgspec
 
     from models.serving_set import ServingSet
@@ -138,7 +140,7 @@ def test_a_second_reason_that_adds_nothing_is_left_out(orders, told):
 
     plain = {"task": "response", "version": "3", "features": ["recency_days", "orders"], "mean": [1.0, 0.0],
              "scale": [1.0, 1.0], "clip": 5.0, "weights": [0.3, 0.9], "intercept": -1.0, "link": "logit"}  # fmt: skip
-    row = [orders if name == "orders" else 0.0 for name in NATURAL]
+    row = [{"orders": orders, "recency_days": recency}.get(name, 0.0) for name in NATURAL]
     scores = score([row], {}, {}, ServingSet(response=decode_model(msgspec.json.encode(plain))), [0])
     base, tops, rest = msgspec.json.decode(explanations(scores)[0])["response"]
     assert len(tops) == told

@@ -2,6 +2,8 @@
 
 from io import StringIO
 
+import pytest
+
 from streams.reporting.plain import Plain
 from streams.reporting.summary import show_customer
 
@@ -45,6 +47,14 @@ def test_a_score_stands_beside_the_usual_one_and_its_reasons():
     assert "13.4% │ 50.0% │ lowered by orders (-1.09), lowered by colour=[red] (-0.26)" in text
     assert "842.51 GBP │ 147.41 GBP │ raised by orders (+1.39), raised by spend (+0.66)" in text
     assert "5.0% │ │ no model yet: the usual rate" in text
+
+
+@pytest.mark.parametrize(
+    ("explanation", "words"),
+    [("[5.0,[],0]", "147.41 GBP │ as usual"), ("[5.0,[],-5.0]", "147.41 GBP │ by no feature alone (-5.00 in all)")],
+)
+def test_a_score_that_no_feature_moves_much_has_a_model_all_the_same(explanation, words):
+    assert words in shown(FIELDS | {"explanation": f'{{"value":{explanation}}}'})
 
 
 def test_the_window_is_the_one_that_was_set():

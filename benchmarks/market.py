@@ -44,12 +44,12 @@ BLOCK = 5
 def _sell_only(self: _Walker) -> None:
     for one in self.heard:
         if isinstance(one, Sold):
-            self._sell(one.receipt, local_day(one.receipt.event, self.policy))
+            self._sell(one.receipt, {"day": local_day(one.receipt.event, self.policy)})
 
 
 @contextmanager
 def without() -> Iterator[None]:
-    """Nothing is done for market and brands."""
+    """Nothing is done for market and brands, and sales are of categories alone."""
     with patch.object(_Walker, "_tell_market", _sell_only):
         yield
 

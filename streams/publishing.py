@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from models.learning import Learning
+from models.sales.dimensions import currency_of
 from models.sales.series import E4
 from models.serving_set import ServingSet
 from schemas.choice import encode_choice
@@ -162,6 +163,7 @@ def figure_fields(figures: Mapping[str, Any]) -> list[str]:
 def _sales_fields(learning: Learning, series: str) -> list[str]:
     outlook = learning.sales.outlook(series)
     fields = ["total", repr(outlook.total_e4 / E4), "late", str(outlook.late)]
+    fields += ["currency", currency_of(series, learning.policy.currency) or ""]
     if outlook.last_day is not None:
         fields += ["last_day", str(outlook.last_day), "last", repr(outlook.last_e4 / E4)]
     if outlook.week is not None and outlook.week_naive is not None:

@@ -56,6 +56,17 @@ def dimension_of(series: str) -> Dimension | None:
     return "currency" if series == rest("currency") else "category"
 
 
+def currency_of(series: str, main: str) -> str | None:
+    """Return the currency of a series' amounts; None of the sum of several.
+
+    >>> [currency_of(name, "GBP") for name in ("all", "all:EUR", "country:France", "other:currency")]
+    ['GBP', 'EUR', 'GBP', None]
+    """
+    if series == rest("currency"):
+        return None
+    return series.removeprefix(f"{ALL}:") if dimension_of(series) == "currency" else main
+
+
 def ordered(series: Iterable[str]) -> list[str]:
     """Return names as they are shown: the whole, then each dimension by name, with its rest at the end.
 

@@ -127,6 +127,7 @@ def test_the_job_and_the_backtest_agree(kills, services, settings, events, tmp_p
             wait_for(lambda: sales_total(client, keys, "all") == total, child, tmp_path)
             parts = [name.decode() for name in client.smembers(keys.series) if name != b"all"]
             assert round(sum(sales_total(client, keys, name) for name in parts), 4) == total
+            assert {client.hget(keys.sales(name), "currency") for name in ("all", *parts)} == {b"GBP"}
         stop(child)
     finally:
         child.kill()

@@ -86,10 +86,10 @@ class Engagement(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Contact(Engagement, frozen=True, kw_only=True):
-    """Shared by `sent` and `withheld`: the offer, and how it was chosen."""
+    """Shared by `sent` and `withheld`: the offer, and how it was chosen. A window is of a year at most."""
 
     attributes: dict[str, Value] = {}
-    window_seconds: Annotated[float, Meta(gt=0)] | None = None
+    window_seconds: Annotated[float, Meta(gt=0, le=366 * 86_400)] | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 

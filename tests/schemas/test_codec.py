@@ -101,6 +101,18 @@ def test_a_wrong_field_is_named(change, field):
     assert (poison.reason, field in poison.detail) == ("invalid", True)
 
 
+@pytest.mark.parametrize("kind", ["sent", "withheld"])
+@pytest.mark.parametrize(
+    ("seconds", "fits"),
+    [(-1.0, False), (0, False), (1e-3, True), (366 * 86_400, True), (366 * 86_400 + 1, False), (1e300, False)],
+)
+def test_a_window_that_would_hardly_close_is_refused(kind, seconds, fits):
+    contact = json.loads((GOLDEN / "engagements.jsonl").read_bytes().splitlines()[0])
+    poison = refused("engagements", json.dumps(contact | {"type": kind, "window_seconds": seconds}).encode())
+    assert (poison is None) == fits
+    assert fits or (poison.reason, "window_seconds" in poison.detail) == ("invalid", True)
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -114,7 +114,7 @@ class LookAhead(Struct):
             "positives": int((came > 0).sum()),
             "champion": champion,
             "models": {name: one for name, one in figures.items() if name not in trivial or name == champion},
-            "baselines": {name: one for name, one in figures.items() if name in trivial and name != champion},
+            "baselines": {name: one for name, one in figures.items() if name in trivial},
         }
 
 

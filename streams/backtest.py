@@ -18,7 +18,7 @@ from models.shard import Shop
 from schemas.codec import encode, key_of, topic_of
 from schemas.commit import Arrived, Opened
 from schemas.events import Contact, Customer, Event
-from schemas.state import decode_remembered
+from schemas.state import CustomerState, decode_remembered
 from streams.errors import Misconfigured
 from streams.ledger import Entry
 from streams.memory.ledger import MemoryLedger
@@ -189,18 +189,20 @@ def backtest_at(events: Iterable[Event], shop: Shop, at: float, days: float) -> 
     for event in chain(later, events):
         if not followed.count(event):
             break
+    if all(state.first_purchase is None for state in _customers(test).values()):
+        raise Misconfigured(f"nobody has bought by {utc(at)}: there is nobody to score")
     if not followed.days:  # said first: timers up to a moment in the far future would take for ever
         raise Misconfigured(f"no sale follows {utc(at)}: there is nothing to judge by")
     asyncio.run(_advance(test, at))
-    customers = {
+    return test, look_ahead(_customers(test), followed, test.learning, shop.policy)
+
+
+def _customers(test: Backtest) -> dict[str, CustomerState]:
+    return {
         customer: decode_remembered(body).state
         for shard in test.ledger.shards.values()
         for customer, body in shard.states.items()
     }
-    ahead = look_ahead(customers, followed, test.learning, shop.policy)
-    if not ahead.came:
-        raise Misconfigured(f"nobody has bought by {utc(at)}: there is nobody to score")
-    return test, ahead
 
 
 def backtest(events: Iterable[Event], shop: Shop, judge_from: float = _NEVER) -> Backtest:

@@ -14,12 +14,12 @@ from models.shard.score import from_scale
 from streams.reporting.market_words import amount, number
 from streams.reporting.report import in_days
 from streams.reporting.summary_market import brands, markets
+from streams.reporting.verdict import ITSELF, METRICS, compared, headline
 
 FELT: Final = 0.005
 """What moves a score by less is not told: two places are shown."""
 SPLIT_ROWS: Final = 8
 """Countries that are shown, and channels."""
-_HEADLINE = {"churn": "auc", "response": "auc", "value": "spearman", "purchases": "spearman"}
 _MEANING = {
     "churn": "no purchase in {}",
     "response": "answers a contact",
@@ -111,30 +111,23 @@ def _largest(series: Mapping[str, Any], outlook: Mapping[str, Any]) -> list[str]
 
 
 def _tasks(console: Console, tasks: dict[str, Any]) -> None:
-    table = Table("task", "examples", "figure", "champion", "best trivial baseline", "beats it")
+    table = Table("task", "examples", "figure", "champion", "best trivial answer", "beats it")
     table.title, table.title_justify = "Quality: the score at the decision, judged when the outcome came", "left"
     for task, figures in tasks.items():
-        metric, named = _HEADLINE.get(task, "auc"), f"{task} ({meaning(task, figures.get('window_days'))})"
-        champion = figures["models"].get(figures["champion"], {}).get(metric)
-        others = {name: found.get(metric) for name, found in figures["baselines"].items()}
-        known = {name: value for name, value in others.items() if value is not None}
-        if metric == "auc" and known:
-            known["chance"] = 0.5  # to be less wrong than a baseline that is worse than a coin is nothing
-        if champion is None or not known:
-            table.add_row(named, str(figures["examples"]), metric, "none yet", "", "")
+        named, count = f"{task} ({meaning(task, figures.get('window_days'))})", f"{figures['examples']:,}"
+        found, metric = compared(figures), headline(figures)
+        words = "" if metric is None else METRICS[metric][0]
+        if found is None:
+            table.add_row(named, count, words, "none yet", "", "")
         else:
-            best = max(known, key=known.__getitem__)
-            table.add_row(
-                named,
-                f"{figures['examples']:,}",
-                metric,
-                f"{champion:.3f} {figures['champion']}",
-                f"{known[best]:.3f} {best}",
-                "yes" if champion > known[best] else "no",
-            )
-        for name, found in figures.get("controls", {}).items():
-            control = "none yet" if found.get(metric) is None else f"{found[metric]:.3f} {name}"
-            table.add_row(f"  {CONTROLS.get(name, name)}", "", metric, control, "none: it is a control", "")
+            rival = "" if found.against is None else f"{found.against:,.3f} {found.rival}"
+            beats = ITSELF if found.beats is None else "yes" if found.beats else "no"
+            table.add_row(named, count, words, f"{found.value:,.3f} {found.champion}", rival, beats)
+        for name, control in figures.get("controls", {}).items():
+            told = "none yet" if control.get("auc") is None else f"{control['auc']:.3f} {name}"
+            there = figures["models"].get(figures["champion"], {}).get("auc")
+            beside = "a control" if there is None else f"a control: {there:.3f} on the real days"
+            table.add_row(f"  {CONTROLS.get(name, name)}", "", "AUC", told, beside, "")
     console.print(table)
 
 

@@ -18,6 +18,7 @@ from streams.cli.app import out
 from streams.errors import Misconfigured
 from streams.replay import cdnow
 from streams.reporting.plain import Plain
+from streams.reporting.verdict import verdict
 from streams.settings import load_settings
 from streams.worker import make_shop
 
@@ -93,6 +94,10 @@ def test_the_report_has_the_three_tasks_and_learned_models_tell_buyers_from_othe
     for figures in report.values():
         assert figures["champion"] in figures["models"]
         assert figures["baselines"]
+    won = msgspec.structs.replace(found, scores={"churn": dict(reversed(found.scores["churn"].items()))})
+    served = next(iter(won.scores["churn"]))
+    assert served in found.baselines["churn"]
+    assert verdict(won.report()["churn"]).startswith(f"{served} serves, a trivial answer itself")
 
 
 def test_a_longer_horizon_brings_more_and_less_silence(events, ahead):
@@ -210,6 +215,17 @@ def test_what_cannot_be_meant_is_refused(tmp_path, events, wrong):
     file.write_bytes(b"\n".join(map(encode, events)))
     with pytest.raises(Misconfigured):  # of which the command makes a sentence, and exit code 2
         CliRunner().invoke(app, ["backtest", str(file), *wrong], catch_exceptions=False)
+
+
+EMPTY = {"2023-01-01": "nobody has bought by 2023-01-02", "2030-01-01": "no sale follows 2030-01-02"}
+
+
+@pytest.mark.parametrize(("day", "words"), EMPTY.items(), ids=["before the first sale", "after the last sale"])
+def test_it_says_whether_nobody_had_bought_or_nobody_buys(tmp_path, events, day, words):
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"\n".join(map(encode, events[:50])))
+    with pytest.raises(Misconfigured, match=words):
+        CliRunner().invoke(app, ["backtest", str(file), "--at", day], catch_exceptions=False)
 
 
 ROWS = """ customer_id  date number_of_cds  dollar_value

@@ -15,9 +15,10 @@ from models.shard import Shop
 from streams.backtest import backtest
 from streams.replay.simulated import Simulation
 from streams.reporting.page import charts, page
-from streams.reporting.page.figures import task_of, verdict
+from streams.reporting.page.figures import task_of
 from streams.reporting.plain import Plain
 from streams.reporting.summary import show
+from streams.reporting.verdict import verdict
 from streams.sizes import Sizes
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -142,6 +143,29 @@ def test_the_verdict_says_it_where_a_baseline_wins():
     figures["models"]["a"]["log_loss"] = 0.3
     assert verdict(figures).startswith("a beats")
     assert verdict(figures | {"baselines": {}}) == "Nothing to compare yet."
+
+
+def test_summary_and_page_say_the_same_of_a_champion(report):
+    value = {
+        "examples": 9, "champion": "persistence", "window_days": 90.0,
+        "models": {"persistence": {"mae": 2.0, "spearman": 0.9}, "forest": {"mae": 3.0, "spearman": 0.95}},
+        "baselines": {"persistence": {"mae": 2.5, "spearman": 0.1}, "running_mean": {"mae": 4.0, "spearman": None}},
+    }  # fmt: skip
+    line = _line(report, "value", value)
+    assert re.search(r"MAE +│ 2.000 persistence +│ 4.000 running_mean +│ a trivial answer itself", line), line
+    assert task_of("value", value)["verdict"] == "persistence serves, a trivial answer itself: MAE 2.0000."
+    value |= {"champion": "forest"}  # it ranks better, and errs more
+    line = _line(report, "value", value)
+    assert re.search(r"MAE +│ 3.000 forest +│ 2.500 persistence +│ no ", line), line
+    assert "forest does not beat the best trivial answer (persistence)" in task_of("value", value)["verdict"]
+    assert "none yet" in _line(report, "value", value | {"models": {}, "baselines": {}})
+
+
+def _line(report, task, figures):
+    console = Plain(width=200, record=True, file=StringIO())
+    show(console, report | {"tasks": {task: figures}})
+    [line] = [line for line in console.export_text().splitlines() if line.startswith(f"│ {task} ")]
+    return line
 
 
 def test_a_control_is_shown_and_nobody_is_compared_with_it(report):

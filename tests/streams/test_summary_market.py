@@ -125,16 +125,18 @@ def test_the_summary_has_a_section_of_each(test):
 
 def test_the_control_stands_beside_and_never_wins(test):
     report = test.report()
-    report["tasks"]["demand"]["models"]["growth"]["auc"] = 0.957
-    report["tasks"]["demand"]["controls"]["random_days"]["auc"] = 0.987
+    report["tasks"]["demand"]["models"]["growth"] |= {"auc": 0.957, "log_loss": 0.123}
+    report["tasks"]["demand"]["controls"]["random_days"] |= {"auc": 0.987, "log_loss": 0.1}
     lines = shown(show, report).splitlines()
     [at] = [place for place, line in enumerate(lines) if line.startswith("│ demand")]
-    assert "0.957 growth" in lines[at]
+    assert "log loss" in lines[at]
+    assert "0.123 growth" in lines[at]
     assert lines[at].rstrip(" │").endswith("yes")
     [control] = [line for line in lines if "the same on shuffled days" in line]
     assert "0.987 random_days" in control
+    assert "a control: 0.957 on the real days" in control
     assert "yes" not in control
-    report["tasks"]["demand"]["models"]["growth"]["auc"] = None
+    report["tasks"]["demand"]["models"]["growth"] |= {"auc": None, "log_loss": None}
     assert "the same on shuffled days" in shown(show, report)
 
 
@@ -173,15 +175,16 @@ def test_a_shop_without_brands_is_told_so():
     assert "Brands: no line" in shown(show, backtest(plain[:50], Shop(Policy(lateness=0.0))).report())
 
 
-def test_less_than_chance_beats_nothing(test):
+def test_who_errs_more_than_the_base_rate_beats_nothing(test):
     report = test.report()
     demand = report["tasks"]["demand"]
-    demand["models"][demand["champion"]]["auc"] = 0.319
+    demand["models"][demand["champion"]] |= {"auc": 0.619, "log_loss": 0.712}
     for found in demand["baselines"].values():
-        found["auc"] = 0.26
+        found |= {"auc": 0.26, "log_loss": 0.725}
+    demand["baselines"]["base_rate"]["log_loss"] = 0.695
     [line] = [line for line in shown(show, report).splitlines() if "demand (" in line]
-    assert "0.500 chance" in line
-    assert "no" in line.rsplit("chance", 1)[1]
+    assert "0.695 base_rate" in line
+    assert line.rstrip(" │").endswith("no")
 
 
 def test_the_page_has_the_market(test):

@@ -5,17 +5,8 @@ from typing import Any, Final
 
 from streams.reporting.page import charts
 from streams.reporting.summary import CONTROLS, meaning
+from streams.reporting.verdict import METRICS, best, verdict
 
-METRICS: Final = {
-    "auc": ("AUC", True), "auc_within": ("AUC within months", True), "pr_auc": ("PR AUC", True),
-    "log_loss": ("log loss", False), "brier": ("Brier", False), "ece": ("ECE", False),
-    "lift_10": ("lift of best 10 %", True),
-    "accuracy": ("accuracy", True), "macro_f1": ("macro F1", True), "mae": ("MAE", False), "rmse": ("RMSE", False),
-    "spearman": ("Spearman", True), "top_10_share": ("share of best 10 %", True),
-    "total_ratio": ("predicted / actual", None),
-    "units_log_error": ("log error of units", False), "daily_share_error": ("error of daily shares", False),
-}  # fmt: skip
-"""Name, and whether more is better; None: neither, 1 is best."""
 CHANGES: Final = 12
 
 
@@ -34,22 +25,6 @@ def brief(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3f}"
     return str(value)
-
-
-def best(metric: str, values: Mapping[str, float | None]) -> str | None:
-    """Name of whoever is best by a metric; None where nobody has it.
-
-    >>> two = {"a": 1.4, "b": 0.9}
-    >>> best("auc", two), best("log_loss", two), best("total_ratio", two)
-    ('a', 'b', 'b')
-    """
-    known = {name: value for name, value in values.items() if value is not None}
-    if not known:
-        return None
-    more = METRICS[metric][1]
-    if more is None:
-        return min(known, key=lambda name: abs(known[name] - 1.0))
-    return max(known, key=known.__getitem__) if more else min(known, key=known.__getitem__)
 
 
 def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,20 +84,3 @@ def _shown(
     """Champion first, then the entrants, then baselines: colours go by this order, and there are not many."""
     ranked = sorted(months, key=lambda name: (name != champion, name in baselines))
     return {name: months[name] for name in ranked[: charts.COLOURS] if months[name]}
-
-
-def verdict(figures: Mapping[str, Any]) -> str:
-    """Say whether the champion beats the best trivial answer, on what the task is ranked by."""
-    champion = figures["models"].get(figures["champion"]) or figures["baselines"].get(figures["champion"], {})
-    metric = next((name for name in ("log_loss", "mae", "auc") if champion.get(name) is not None), None)
-    baselines = {name: found.get(metric) for name, found in figures["baselines"].items()} if metric else {}
-    rival = best(metric, baselines) if metric else None
-    if metric is None or rival is None:
-        return "Nothing to compare yet."
-    name, more = METRICS[metric]
-    if figures["champion"] in baselines:
-        return f"{figures['champion']} serves, a trivial answer itself: {name} {champion[metric]:.4f}."
-    mine, theirs = champion[metric], baselines[rival]
-    ahead = mine > theirs if more else mine < theirs
-    words = "beats" if ahead else "does not beat"
-    return f"{figures['champion']} {words} the best trivial answer ({rival}): {name} {mine:.4f} against {theirs:.4f}."

@@ -78,14 +78,3 @@ SETS: Final[dict[str, Callable[[Path | None], Report | None]]] = {
     "airline_tweets": _tweets,
 }
 """Data set -> its report, from a folder with the sets; None where the set is not there."""
-SHOWN: Final = {
-    "bank_marketing": ("response", ("auc", "log_loss", "auc_within", "ece")),
-    "bank_marketing_late": ("response", ("auc", "log_loss", "auc_within", "ece")),
-    "starbucks": ("response", ("auc", "log_loss", "auc_within", "ece")),
-    "cdnow": ("purchases", ("rmse", "mae", "total_ratio", "spearman", "top_10_share")),
-    "online_retail": ("value", ("mae", "rmse", "total_ratio", "spearman", "top_10_share")),
-    "catsup": ("brand_choice", ("log_loss", "accuracy", "auc", "macro_f1")),
-    "cracker": ("brand_choice", ("log_loss", "accuracy", "auc", "macro_f1")),
-    "airline_tweets": ("sentiment", ("accuracy", "macro_f1", "auc", "daily_share_error")),
-}
-"""Task and metrics that the command prints."""

@@ -19,6 +19,7 @@ from models.market.demand import ALL, Demand
 from models.market.outlook import GROWTH, Outlook
 from models.market.price import Prices
 from schemas.events import Event, Purchase
+from streams.quality_bars import row
 from streams.replay.category import RULE
 
 CATEGORIES: Final = tuple(name for name, _ in RULE)
@@ -45,10 +46,6 @@ def market_figures(learning: Learning, events: Iterable[Event]) -> list[dict[str
         for line in event.lines
     ]
     return [*_demand(lines), *_pairs(learning, sales), *_prices(learning, sales), *_growth(learning, sales)]
-
-
-def _row(figure: str, value: float, must: str, aim: str = "", trivial: float | None = None) -> dict[str, Any]:
-    return {"figure": figure, "value": float(value), "trivial": trivial, "must": must, "aim": aim}
 
 
 # Demand.
@@ -92,13 +89,13 @@ def _demand(lines: Sequence[Line]) -> list[dict[str, Any]]:
         rate = max(baselines[name]["auc"] for name in ("base_rate", "last_100"))
         for name in dict.fromkeys((GROWTH, champion)):
             auc = f"demand: AUC of {name} against the 30-day mean{words}"
-            found.append(_row(auc, judged[name]["auc"], ">= .57", ".60", rate))
+            found.append(row(auc, judged[name]["auc"], ">= .57", ".60", rate))
         naive = min(baselines[name]["units_log_error"] for name in ("last_six_days", "last_thirty_days"))
         error = judged[GROWTH]["units_log_error"]
-        found.append(_row(f"demand: log error of the next six days' units{words}", error, "<= .28", ".27", naive))
+        found.append(row(f"demand: log error of the next six days' units{words}", error, "<= .28", ".27", naive))
     words = f"demand: AUC of growth on days in random order, mean of {ORDERS}"
-    found.append(_row(words, float(np.mean(control)), "<= .5"))
-    found.append(_row("demand: the highest of these", max(control), ""))
+    found.append(row(words, float(np.mean(control)), "<= .5"))
+    found.append(row("demand: the highest of these", max(control), ""))
     return found
 
 
@@ -116,7 +113,7 @@ def _pairs(learning: Learning, sales: Sequence[Purchase]) -> list[dict[str, Any]
         ("sketch", "support"): (">= .95", ""), ("sketch", "lift"): ("", ">= .5"),
     }  # fmt: skip
     return [
-        _row(f"pairs: recall of the {BEST} best by {by}, {kind}", _recall(counts, true[by], by), *bars[kind, by])
+        row(f"pairs: recall of the {BEST} best by {by}, {kind}", _recall(counts, true[by], by), *bars[kind, by])
         for kind, counts in (("exact", exact), ("sketch", sketch))
         for by in ("support", "lift")
     ]
@@ -183,8 +180,8 @@ def _prices(learning: Learning, sales: Sequence[Purchase]) -> list[dict[str, Any
         chance = (shuffled.report(product) or {}).get("quantity")
         alarms += chance is not None and not chance["low"] <= 0 <= chance["high"]
     return [
-        _row(f"price: share of {asked:,} products inside the batch interval", inside / asked, ">= .95", ".99"),
-        _row("price: false alarms on shuffled prices", alarms / asked, "<= .06", ".05"),
+        row(f"price: share of {asked:,} products inside the batch interval", inside / asked, ">= .95", ".99"),
+        row("price: false alarms on shuffled prices", alarms / asked, "<= .06", ".05"),
     ]
 
 
@@ -207,8 +204,8 @@ def _growth(learning: Learning, sales: Sequence[Purchase]) -> list[dict[str, Any
         known, before = known | some, some
     bars = dict(zip(KINDS, (1_664, 323, 622, 719, 742), strict=True))
     found = report.get(MONTH, {})
-    rows = [_row(f"growth: {kind}, {MONTH}", found.get(kind, math.nan), str(bars[kind])) for kind in KINDS]
-    return [*rows, _row("growth: share of months that agree exactly", agree / len(active), "", "1")]
+    rows = [row(f"growth: {kind}, {MONTH}", found.get(kind, math.nan), str(bars[kind])) for kind in KINDS]
+    return [*rows, row("growth: share of months that agree exactly", agree / len(active), "", "1")]
 
 
 KINDS: Final = ("active", "new", "retained", "returned", "lost")

@@ -1,6 +1,5 @@
 """`quality`: how good the models are on public data sets."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,35 +35,17 @@ def quality(
             continue
         reports[name] = found
         _show(name, found)
-        _bars(found.get("market_figures", ()))
         if report is not None:
             report.write_bytes(msgspec.json.format(msgspec.json.encode(reports), indent=2))
 
 
-def _bars(figures: Sequence[dict[str, Any]]) -> None:
-    if not figures:
-        return
-    table = Table("figure", "here", "trivial", "must", "aim", title="The market, beside exact figures")
-    table.title_justify = "left"
-    for row in figures:
-        here, trivial = (
-            "" if row[name] is None else f"{row[name]:.3f}".removesuffix(".000") for name in ("value", "trivial")
-        )
-        table.add_row(row["figure"], here, trivial, row["must"], row["aim"])
-    out.print(table)
-
-
 def _show(name: str, report: dict[str, Any]) -> None:
-    from streams.quality import SHOWN
+    from streams.quality_bars import shown, verdict
+    from streams.quality_figures import figures, title
 
-    if name not in SHOWN:
-        return
-    task, metrics = SHOWN[name]
-    figures = report["tasks"][task]
-    table = Table("model", *metrics, title=f"{name}: {task}, {figures['examples']:,} examples", title_justify="left")
-    for kind in ("models", "baselines"):
-        for model, values in figures[kind].items():
-            mark = "champion: " if model == figures["champion"] else "baseline: " if kind == "baselines" else ""
-            shown = ["-" if values.get(metric) is None else f"{values[metric]:.4f}" for metric in metrics]
-            table.add_row(mark + model, *shown)
+    table = Table("figure", "here", "trivial", "must", "aim", "bar", title=title(name, report), title_justify="left")
+    for row in figures(name, report):
+        value, must = row["value"], row["must"]
+        here = "-" if value is None else shown(value, must)
+        table.add_row(row["figure"], here, shown(row["trivial"]), must, row["aim"], verdict(value, must))
     out.print(table)

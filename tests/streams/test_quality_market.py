@@ -9,7 +9,7 @@ from models.policy import Policy
 from models.receipt import read
 from schemas.events import Customer, Purchase
 from schemas.state import CustomerState
-from streams import quality, quality_market
+from streams import quality, quality_figures, quality_market
 from streams.cli.app import app
 from streams.replay import online_retail
 
@@ -87,10 +87,12 @@ def test_true_pairs_are_those_of_a_loop():
 
 def test_they_are_printed_with_their_bars(monkeypatch):
     row = {"figure": "pairs: recall", "value": 0.5, "trivial": None, "must": ">= .95", "aim": "1"}
-    task = {"examples": 0, "champion": "x", "models": {}, "baselines": {}}
-    monkeypatch.setitem(quality.SETS, "online_retail", lambda _: {"tasks": {"value": task}, "market_figures": [row]})
+    monkeypatch.setattr(quality_figures, "figures", lambda *_: [row])
+    monkeypatch.setattr(quality_figures, "title", lambda *_: "online_retail")
+    monkeypatch.setitem(quality.SETS, "online_retail", lambda _: {})
     told = CliRunner().invoke(app, ["quality", "--only", "online_retail"])
     assert told.exit_code == 0, told.output
     [line] = [line for line in told.output.splitlines() if "pairs: recall" in line]
     assert "0.500" in line
     assert ">= .95" in line
+    assert "missed" in line

@@ -9,6 +9,8 @@ from schemas.events import Event
 
 PENDING: Final = "pending:"
 """Before a task's name, among the totals of a place."""
+UNOPENED: Final = "unopened:"
+"""Before a reason, as above."""
 OutTopic = Literal["triggers", "examples", "dead-letters"]
 
 
@@ -65,12 +67,21 @@ class Place(Struct):
 
 def pending_examples(places: Iterable[Place]) -> dict[str, int]:
     """Return how many examples are waited for, by task, in these shards."""
+    return _added_up(places, PENDING)
+
+
+def unopened_contacts(places: Iterable[Place]) -> dict[str, int]:
+    """Return how many contacts no example of `response` was made of, by reason, in these shards."""
+    return _added_up(places, UNOPENED)
+
+
+def _added_up(places: Iterable[Place], prefix: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for place in places:
         for name, count in place.totals.items():
-            if name.startswith(PENDING):
-                task = name.removeprefix(PENDING)
-                found[task] = found.get(task, 0) + count
+            if name.startswith(prefix):
+                rest = name.removeprefix(prefix)
+                found[rest] = found.get(rest, 0) + count
     return found
 
 
@@ -114,6 +125,8 @@ class Counts(Struct):
             totals[name] = totals.get(name, 0) + n
         for task, more in self.pending.items():
             totals[f"{PENDING}{task}"] = totals.get(f"{PENDING}{task}", 0) + more
+        for reason, n in self.unopened.items():
+            totals[f"{UNOPENED}{reason}"] = totals.get(f"{UNOPENED}{reason}", 0) + n
 
     def wait_for(self, task: str, more: int) -> None:
         """Count examples of a task that are opened, or, below zero, no longer waited for."""

@@ -3,13 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from models.policy import DAY
-from schemas.commit import Place, pending_examples
+from schemas.commit import Place, pending_examples, unopened_contacts
 
 if TYPE_CHECKING:  # it brings River, and commands that only print a report need none
     from models.lookahead import LookAhead
+
+_UNOPENED: Final = {
+    "window_open": "while a window of the same offer was open",
+    "overtaken": "after something that happened later",
+    "too_many": "of customers who waited for eight answers",
+}
 
 
 def put_together(
@@ -50,7 +56,7 @@ def put_together(
             "events_per_second": read / seconds if seconds else None,
         },
         "latency": {"event_to_score_seconds": dict(delays or dict.fromkeys(("p50", "p95", "p99")))},
-        "tasks": _with_pending(learned.get("tasks", {}), pending_examples(places)),
+        "tasks": _with_waiting(learned.get("tasks", {}), pending_examples(places), unopened_contacts(places)),
         "segments": quality | {"count": len(sizes), "sizes": dict(segment_names.most_common())},
         "sales": learned.get("sales", {}),
         "outlook": learned.get("outlook", {}),
@@ -108,10 +114,27 @@ def in_days(days: float) -> str:
     return f"{said} day" if said == "1" else f"{said} days"
 
 
-def _with_pending(tasks: Mapping[str, Any], pending: Mapping[str, int]) -> dict[str, Any]:
-    """Return the tasks, each with how many of its examples wait for their outcome."""
+def _with_waiting(tasks: Mapping[str, Any], pending: Mapping[str, int], unopened: Mapping[str, int]) -> dict[str, Any]:
+    """Return the tasks, each with how many of its examples wait for their outcome, and how many contacts make none."""
     waiting = {**pending, "purchases": pending.get("churn", 0)}  # the same examples
-    return {task: report | {"pending": waiting[task]} if task in waiting else report for task, report in tasks.items()}
+    found = {task: report | {"pending": waiting[task]} if task in waiting else report for task, report in tasks.items()}
+    if "response" in found:
+        left_out = {reason: n for reason, n in sorted(unopened.items()) if n}
+        found["response"] = found["response"] | {"unopened": left_out}
+    return found
+
+
+def in_reasons(unopened: Mapping[str, int]) -> str:
+    """Say how many contacts make no example, and why.
+
+    >>> in_reasons({"window_open": 1200, "too_many": 3})
+    '1,203 contacts made no example of response: 1,200 while a window of the same offer was open, \
+3 of customers who waited for eight answers'
+    """
+    reasons = [
+        f"{n:,} {_UNOPENED.get(reason, reason)}" for reason, n in sorted(unopened.items(), key=lambda one: -one[1])
+    ]
+    return f"{sum(unopened.values()):,} contacts made no example of response: {', '.join(reasons)}"
 
 
 def _campaigns(totals: Mapping[str, int]) -> dict[str, Any]:

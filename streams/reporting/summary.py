@@ -12,7 +12,7 @@ from models.sales.dimensions import SPLITS, dimension_of
 from models.serving_set import COLD
 from models.shard.score import from_scale
 from streams.reporting.market_words import amount, number
-from streams.reporting.report import in_days
+from streams.reporting.report import in_days, in_reasons
 from streams.reporting.summary_market import brands, markets
 from streams.reporting.verdict import ITSELF, METRICS, compared, headline
 
@@ -129,6 +129,9 @@ def _tasks(console: Console, tasks: dict[str, Any]) -> None:
             beside = "a control" if there is None else f"a control: {there:.3f} on the real days"
             table.add_row(f"  {CONTROLS.get(name, name)}", "", "AUC", told, beside, "")
     console.print(table)
+    for figures in tasks.values():
+        if figures.get("unopened"):
+            console.print(f"{in_reasons(figures['unopened'])}.", highlight=False)
 
 
 def _memory(console: Console, tasks: Mapping[str, Any], books: Mapping[str, int]) -> None:

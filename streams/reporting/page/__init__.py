@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from streams.reporting import brand_words, market_words
 from streams.reporting.page import charts
 from streams.reporting.page.figures import brief, task_of
-from streams.reporting.report import in_days
+from streams.reporting.report import in_days, in_reasons
 
 SERIES: Final = 12
 """Sales series, categories and brands shown, the largest first."""
@@ -26,7 +26,7 @@ def page(report: Mapping[str, Any], title: str) -> str:
         What was read, in words.
     """
     env = Environment(loader=PackageLoader("streams.reporting.page", ""), autoescape=True, undefined=StrictUndefined)
-    env.filters["brief"], env.filters["in_days"] = brief, in_days
+    env.filters |= {"brief": brief, "in_days": in_days, "in_reasons": in_reasons}
     env.trim_blocks = env.lstrip_blocks = True
     return env.get_template("report.html").render(
         title=title,

@@ -66,7 +66,7 @@ def task_of(task: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         "importance": charts.bars(figures["importance"], f"spread of {scale}") if figures.get("importance") else "",
         "scale": scale,
         "by_segment": list(figures.get("importance_by_segment", {}).values()),
-        "pending": figures.get("pending"), "bytes": figures.get("bytes"),
+        "pending": figures.get("pending"), "unopened": figures.get("unopened"), "bytes": figures.get("bytes"),
         "changes": figures.get("changes", [])[-CHANGES:],
         "drift": figures.get("drift", {}),
         "feature_drift": figures.get("feature_drift", {}),

@@ -164,12 +164,12 @@ class Day(Struct, frozen=True):
 
 
 class SalesBook(Struct, dict=True):
-    """All series of one currency. Plain data: msgpack and back, it has the same future.
+    """All series. Plain data: msgpack and back, it has the same future.
 
-    The caller adds every amount to the series `all`, and to whatever other series it belongs to. `all`
-    decides which days are open, and is always kept. Of the others the `max_series` most active of each dimension
-    are kept; what the rest sells is in a series of its own. A series that comes up later counts from then on. Nothing
-    else grows. The next week is worked out once after a close, and is no part of the state.
+    The caller adds every amount in the main currency to the series `all`, which is always kept, and to whatever parts
+    of it; any other amount to its currency's. A day with a sale in whatever currency is open. Of the others the
+    `max_series` most active of each dimension are kept; what the rest sells is in a series of its own. A series that
+    comes up later counts from then on. Nothing else grows. The next week, worked out after a close, is no state.
 
     `split_by` are the dimensions that are kept beside categories and currencies; what is told of others is left out.
     """
@@ -203,7 +203,8 @@ class SalesBook(Struct, dict=True):
         kept = self._kept(series, dimension)
         kept.activity += 1.0
         kept.add(day, amount_e4, in_time)
-        if series == ALL and amount_e4 > 0 and day in kept.waiting:
+        foreign = dimension == "currency" and len(self.sold_on) < MAX_WAITING
+        if amount_e4 > 0 and day in kept.waiting and (series == ALL or foreign):
             self.sold_on[day] = True
 
     def _kept(self, name: str, dimension: Dimension | None) -> Series:
@@ -268,8 +269,10 @@ class SalesBook(Struct, dict=True):
         is_open = sold or self.calendar.is_ordinary(day)  # as was known before the day
         self.calendar.learn_one(day, sold)
         self._note(day)
+        whole = self.series[ALL]
+        has_begun = whole.forecaster.days > 0 or day in whole.waiting  # others begin with an amount
         for series in self.series.values():
-            series.close(day, self.calendar, is_open)
+            series.close(day, self.calendar, is_open and (has_begun or series is not whole))
             series.activity *= FADE
         for dimension in PARTS:
             tree = self._tree(dimension).values()
@@ -356,7 +359,7 @@ class SalesBook(Struct, dict=True):
         """How good the forecasts of a series were, by horizon in days, over all judged days.
 
         Each forecast is judged as it was made, `horizon` days before, and so is that of everybody else.
-        Days without any sale in `all` are not judged, but where such days are ordinary; see `Calendar`.
+        Days without any sale, in whatever currency, are not judged, but where such days are ordinary; see `Calendar`.
 
         Returns
         -------

@@ -1,5 +1,6 @@
 """`backtest`: event files through the same function, without Kafka or Redis."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -14,6 +15,7 @@ from schemas.events import Event, Purchase, Refund
 from streams.cli.app import app, existing, out, show_refused, writable
 from streams.cli.bar import bar
 from streams.errors import Misconfigured
+from streams.reporting.currency import of_sales
 from streams.reporting.report import with_ahead
 from streams.settings import Settings, load_settings
 
@@ -31,7 +33,8 @@ def backtest(
 ) -> None:
     """Run event files through the same function without Kafka or Redis. Ends with 1 if a line was refused.
 
-    Without STREAMSCORE_CURRENCY the main currency is that of the first sale.
+    Without STREAMSCORE_CURRENCY the main currency is that of the first sale. It says which that
+    is, and warns where another one has more sales.
     """
     from streams.backtest import backtest as run
     from streams.backtest import backtest_at
@@ -59,15 +62,19 @@ def backtest(
                 tell(0, None, f"{read:,} events read")
             yield event
 
+    sold: Counter[str] = Counter()
+
     def handling(found: Iterator[Event]) -> Iterator[Event]:
         for done, event in enumerate(found):
+            if isinstance(event, Purchase | Refund):
+                sold[event.currency] += 1
             if done % EVERY == 0:
                 tell(done, read, f"{done:,} events")
             yield event
 
     with bar() as tell:
         ordered = in_time_order(reading(events(existing(paths), refuse)))
-        settings, ordered = _in_its_currency(load_settings(), ordered)
+        settings, chosen_by, ordered = _in_its_currency(load_settings(), ordered)
         shop = make_shop(settings)
         if moment is None:
             found = run(handling(ordered), shop).report()
@@ -75,6 +82,7 @@ def backtest(
             test, ahead = backtest_at(handling(ordered), shop, moment, horizon or settings.window_days)
             found = with_ahead(test.report(), ahead)
         tell(read, read, f"{read:,} events")
+    found["currency"] = of_sales(settings.currency, chosen_by, sold)
     found["events"]["read"] += len(refused)
     found["events"]["dead_letter"] += len(refused)
     if report is not None:
@@ -100,14 +108,14 @@ def _moment(text: str) -> float:
     return at.timestamp()
 
 
-def _in_its_currency(settings: Settings, events: Iterator[Event]) -> tuple[Settings, Iterator[Event]]:
-    """The settings, with the currency of the first sale where none was set, and all events."""
+def _in_its_currency(settings: Settings, events: Iterator[Event]) -> tuple[Settings, str, Iterator[Event]]:
+    """The settings, with the currency of the first sale where none was set; who chose it; and all events."""
     if "currency" in settings.model_fields_set:
-        return settings, events
-    before: list[Event] = []
+        return settings, "setting", events
+    before, chosen_by = list[Event](), "default"
     for event in events:
         before.append(event)
         if isinstance(event, Purchase | Refund):
-            settings = load_settings(currency=event.currency)
+            settings, chosen_by = load_settings(currency=event.currency), "first_sale"
             break
-    return settings, chain(before, events)
+    return settings, chosen_by, chain(before, events)

@@ -11,6 +11,7 @@ from rich.text import Text
 from models.sales.dimensions import SPLITS, dimension_of
 from models.serving_set import COLD
 from models.shard.score import from_scale
+from streams.reporting.currency import chosen
 from streams.reporting.market_words import amount, number
 from streams.reporting.report import in_days, in_reasons
 from streams.reporting.summary_market import brands, markets
@@ -49,11 +50,15 @@ def show(console: Console, report: dict[str, Any]) -> None:
     events, throughput = report["events"], report["throughput"]
     if (report.get("ahead") or {}).get("warning"):
         console.print(Text(report["ahead"]["warning"], "yellow"))
+    if (report.get("currency") or {}).get("warning"):
+        console.print(Text(report["currency"]["warning"], "yellow"))
     console.rule("Events")
     console.print(
         f"{events['read']:,} events, {events['late']} late, {events['duplicate']} duplicates, "
         f"{events['dead_letter']} dead letters; {throughput['events_per_second'] or 0:,.0f} a second"
     )
+    if "currency" in report:
+        console.print(chosen(report["currency"]), highlight=False)
     delay = report["latency"]["event_to_score_seconds"]
     if delay["p50"] is not None:
         console.print(f"event to score: p50 {delay['p50']:.3f} s, p95 {delay['p95']:.3f} s, p99 {delay['p99']:.3f} s")

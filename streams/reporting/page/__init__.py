@@ -6,6 +6,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from streams.reporting import brand_words, market_words
+from streams.reporting.currency import chosen
 from streams.reporting.page import charts
 from streams.reporting.page.figures import brief, task_of
 from streams.reporting.report import in_days, in_reasons
@@ -34,6 +35,7 @@ def page(report: Mapping[str, Any], title: str) -> str:
         throughput=report["throughput"],
         delay=report["latency"]["event_to_score_seconds"],
         ahead=report.get("ahead"),
+        currency={"words": chosen(told), "warning": told["warning"]} if (told := report.get("currency")) else None,
         tasks=[task_of(name, figures) for name, figures in report["tasks"].items() if figures["examples"]],
         segments=_segments(report["segments"]),
         sales=_sales(report),

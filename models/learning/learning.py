@@ -207,7 +207,7 @@ class Learning:
         groups.kept, groups.drawn_again = state["kept"]
         self.told = Told(state["shards"], state.get("foremost", {}))  # the latter since 0.2
         self.sales = msgspec.msgpack.decode(state["sales"], type=SalesBook)
-        self.sales.calendar.place = self.policy.holidays
+        self.sales.stand_in(self.policy.holidays)
         self.sales.split(self.policy.split_by)
         if "brands" in state:  # since 0.2
             self.brands.restore(state["brands"])

@@ -1,6 +1,7 @@
 """The book of all sales series: what was sold, and what is to be expected."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cached_property
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from models.sales.contest import FIRST
 from models.sales.dimensions import ALL, PARTS, SPLITS, Dimension, Split, dimension_of, rest
 from models.sales.entrants import Entrants
 from models.sales.forecast import Forecaster
-from models.sales.judge import Anomaly, Forecast, Track
+from models.sales.judge import Forecast, Track
 from models.sales.presence import MINOR
 from models.sales.reconcile import reconcile
+from models.sales.told import Day, Outlook, ahead_of
 
 HORIZONS: Final = (1, 7, 14)
 E4: Final = 10_000
@@ -30,35 +32,6 @@ SCALE_FLOOR: Final = 0.1
 """Of the level: weekdays that sell next to nothing must not blow up relative residuals."""
 SIZE_FLOOR: Final = 0.01
 """Of what a day with an amount usually brings, now or before a decline."""
-
-
-class Ahead(Struct, frozen=True):
-    """What is expected of one day, in currency units. Bounds are None while cold. A closed day expects 0."""
-
-    day: int
-    point: float
-    low: float | None
-    high: float | None
-    naive: float
-
-
-class Outlook(Struct, frozen=True):
-    """One series as it stands after its last closed day.
-
-    `total_e4` is exact, late amounts included; `last_day` is None before the first close. `horizons` maps
-    1, 7 and 14 days to what is expected, and is empty while fewer than 14 open days are known; `week` is
-    the sum of the next 7 days. Forecasts are in currency units.
-    """
-
-    series: str
-    total_e4: int
-    late: int
-    last_day: int | None
-    last_e4: int
-    horizons: dict[int, Ahead]
-    week: float | None
-    week_naive: float | None
-    anomaly: Anomaly | None = None
 
 
 class Series(Struct):
@@ -152,22 +125,13 @@ class Series(Struct):
         self.late += gone.late
 
 
-class Day(Struct, frozen=True):
-    """One day of the whole, beside what was forecast of it a week before; amounts in currency units."""
-
-    day: int
-    actual: float
-    point: float
-    low: float | None
-    high: float | None
-    naive: float
-
-
 class SalesBook(Struct, dict=True):
     """All series. Plain data: msgpack and back, it has the same future.
 
     The caller adds every amount in the main currency to the series `all`, which is always kept, and to whatever parts
-    of it; any other amount to its currency's. A day with a sale in whatever currency is open. Of the others the
+    of it; any other amount to its currency's. For `all` and its parts a day with a sale in the main currency is open,
+    for other currencies one with a sale in whatever currency: `anywhere` is their calendar, from the first of these on,
+    and `sold_on` is False of a day on which the main currency had none. Of the parts, and of currencies, the
     `max_series` most active of each dimension are kept; what the rest sells is in a series of its own. A series that
     comes up later counts from then on. Nothing else grows. The next week, worked out after a close, is no state.
 
@@ -182,6 +146,7 @@ class SalesBook(Struct, dict=True):
     series: dict[str, Series] = field(default_factory=lambda: {ALL: Series()})
     candidates: dict[str, float] = field(default_factory=dict)
     recent: list[Day] = field(default_factory=list)
+    anywhere: Calendar | None = None
 
     def add(self, series: str, day: int, amount_e4: int) -> None:
         """Add an amount; refunds are below zero.
@@ -203,9 +168,11 @@ class SalesBook(Struct, dict=True):
         kept = self._kept(series, dimension)
         kept.activity += 1.0
         kept.add(day, amount_e4, in_time)
-        foreign = dimension == "currency" and len(self.sold_on) < MAX_WAITING
-        if amount_e4 > 0 and day in kept.waiting and (series == ALL or foreign):
-            self.sold_on[day] = True
+        if dimension == "currency" and self.anywhere is None:
+            self.anywhere = deepcopy(self.calendar)
+        room = series == ALL or (dimension == "currency" and len(self.sold_on) < MAX_WAITING)
+        if room and amount_e4 > 0 and day in kept.waiting:
+            self.sold_on[day] = series == ALL or self.sold_on.get(day, False)
 
     def _kept(self, name: str, dimension: Dimension | None) -> Series:
         found = self.series.get(name)
@@ -236,6 +203,11 @@ class SalesBook(Struct, dict=True):
             self.candidates[name] = self.candidates.pop(least)
         self.candidates[name] = self.candidates.get(name, 0.0) + 1.0
 
+    def stand_in(self, place: str) -> None:
+        """Know the public holidays of this place from now on."""
+        for calendar in filter(None, (self.calendar, self.anywhere)):
+            calendar.place = place
+
     def split(self, by: tuple[Split, ...]) -> None:
         """Keep these dimensions from now on: series of others are dropped, for what they were told is in `all`."""
         self.split_by = by
@@ -248,7 +220,7 @@ class SalesBook(Struct, dict=True):
         """Close all days before `day`, one by one in order, in every series."""
         upto = self._first_waiting(day) if self.next_day is None else self.next_day
         while upto < day:
-            if self.calendar.asleep and upto not in self.sold_on:
+            if self._calendar("currency").asleep and self.calendar.asleep and upto not in self.sold_on:
                 upto = max(upto, self._first_waiting(day))
                 if upto >= day:
                     break
@@ -265,14 +237,17 @@ class SalesBook(Struct, dict=True):
         )
 
     def _close(self, day: int) -> None:
-        sold = self.sold_on.pop(day, False)
+        said = self.sold_on.pop(day, None)
+        sold = bool(said)
         is_open = sold or self.calendar.is_ordinary(day)  # as was known before the day
+        open_anywhere = said is not None or self._calendar("currency").is_ordinary(day)
         self.calendar.learn_one(day, sold)
+        if self.anywhere is not None:
+            self.anywhere.learn_one(day, said is not None)
         self._note(day)
-        whole = self.series[ALL]
-        has_begun = whole.forecaster.days > 0 or day in whole.waiting  # others begin with an amount
-        for series in self.series.values():
-            series.close(day, self.calendar, is_open and (has_begun or series is not whole))
+        for name, series in self.series.items():
+            dimension = dimension_of(name)
+            series.close(day, self._calendar(dimension), open_anywhere if dimension == "currency" else is_open)
             series.activity *= FADE
         for dimension in PARTS:
             tree = self._tree(dimension).values()
@@ -282,6 +257,9 @@ class SalesBook(Struct, dict=True):
             self.candidates[name] *= FADE
         for dimension in sorted({dimension_of(name) or "category" for name in self.candidates}):
             self._take_over(dimension)
+
+    def _calendar(self, dimension: Dimension | None) -> Calendar:
+        return self.anywhere if dimension == "currency" and self.anywhere is not None else self.calendar
 
     def _note(self, day: int) -> None:
         """Remember a day of the whole and the forecast that was made of it, for a look at both."""
@@ -317,7 +295,8 @@ class SalesBook(Struct, dict=True):
             return {}
         days = range(self.next_day, self.next_day + WEEK)
         warm = {name: one for name, one in self.series.items() if one.forecaster.days >= WARM_DAYS}
-        weeks = {name: [one.expected(day, self.calendar) for day in days] for name, one in warm.items()}
+        known = {name: self._calendar(dimension_of(name)) for name in warm}
+        weeks = {name: [one.expected(day, known[name]) for day in days] for name, one in warm.items()}
         for dimension in PARTS:
             tree = self._tree(dimension)
             if set(tree) <= set(weeks):
@@ -348,7 +327,8 @@ class SalesBook(Struct, dict=True):
             last = None if self.next_day is None else self.next_day - 1
             return Outlook(series, kept.total_e4, kept.late, last, kept.last_e4, {}, None, None)
         last = self.next_day - 1
-        horizons = {t.horizon: _shown(kept.made(t, last + t.horizon, self.calendar)) for t in kept.tracks}
+        calendar = self._calendar(dimension_of(series))
+        horizons = {t.horizon: ahead_of(kept.made(t, last + t.horizon, calendar)) for t in kept.tracks}
         week = self._weeks[series]
         point, naive = sum(f.point for f in week), sum(f.naive for f in week)
         seen = kept.tracks[0].anomalies
@@ -359,7 +339,7 @@ class SalesBook(Struct, dict=True):
         """How good the forecasts of a series were, by horizon in days, over all judged days.
 
         Each forecast is judged as it was made, `horizon` days before, and so is that of everybody else.
-        Days without any sale, in whatever currency, are not judged, but where such days are ordinary; see `Calendar`.
+        Days that are not open are not judged, but where days without a sale are ordinary; see `Calendar`.
 
         Returns
         -------
@@ -394,7 +374,3 @@ def _added_up(tracks: Sequence[Track], forecasts: Sequence[Forecast], dimension:
     if dimension != "category":
         return [forecasts[0], *(f.moved_to(point) for f, point in zip(forecasts[1:], shares, strict=True))]
     return [forecast.moved_to(point) for forecast, point in zip(forecasts, [wanted, *shares], strict=True)]
-
-
-def _shown(forecast: Forecast) -> Ahead:
-    return Ahead(forecast.day, forecast.point, forecast.low, forecast.high, forecast.naive)

@@ -1,4 +1,4 @@
-"""A shop of several currencies: whatever is sold in any of them, that day is a trading day."""
+"""A shop of several currencies: a day with a sale in any is a trading day for others, and changes nothing for the main one."""
 
 import random
 
@@ -66,14 +66,36 @@ def test_the_main_currency_begins_with_its_first_amount_and_its_parts_with_it():
     assert sum(parts) == pytest.approx(book.outlook(ALL).week)
 
 
+@pytest.mark.parametrize("other", [always, lambda day: day % 3 == 0, lambda day: day % 7 == 3])
 @pytest.mark.parametrize("main", [always, lambda day: day % 7 != 3, lambda day: day % 5 == 0])
-def test_what_sells_beside_on_the_same_days_changes_nothing(main):
-    with_euro, plain = sold(main, main), sold(main, never)
+def test_what_sells_in_another_currency_changes_nothing_of_the_main_one(main, other):
+    with_euro, plain = sold(main, other), sold(main, never)
     kept = {name: one for name, one in with_euro.series.items() if name != EURO}
     assert msgspec.msgpack.encode(kept) == msgspec.msgpack.encode(plain.series)
+    assert with_euro.calendar == plain.calendar
     for name in kept:
         assert with_euro.outlook(name) == plain.outlook(name)
         assert with_euro.report(name) == plain.report(name)
+
+
+def test_where_both_sell_on_the_same_days_they_have_the_same_calendar():
+    assert sold(always, never).anywhere is None
+    book = sold(lambda day: day % 7 != 3, lambda day: day % 7 != 3)
+    assert book.anywhere == book.calendar
+    assert book.outlook(EURO).horizons.keys() == book.outlook(ALL).horizons.keys()
+
+
+def test_a_restored_book_goes_on_with_both_calendars():
+    half, rest = sold(lambda day: day % 9 == 0, always, days=80), 3
+    restored = msgspec.msgpack.decode(msgspec.msgpack.encode(half), type=SalesBook)
+    for book in (half, restored):
+        for day in range(START + 80, START + 80 + rest):
+            book.add(EURO, day, E4)
+        book.close_until(START + 80 + rest)
+    assert msgspec.msgpack.encode(restored) == msgspec.msgpack.encode(half)
+    restored.stand_in("GB")
+    assert restored.anywhere is not None
+    assert (restored.calendar.place, restored.anywhere.place) == ("GB", "GB")
 
 
 def test_days_that_wait_are_bounded_over_all_currencies():
@@ -86,7 +108,7 @@ def test_days_that_wait_are_bounded_over_all_currencies():
 
 
 def test_refunds_in_another_currency_open_no_day():
-    book = sold(always, never, days=30)
+    book = sold(always, always, days=30)
     book.add(FRANC, START + 30, -E4)
     book.close_until(START + 31)
-    assert book.series[ALL].forecaster.days == 30
+    assert book.series[ALL].forecaster.days == book.series[EURO].forecaster.days == 30

@@ -126,7 +126,8 @@ def look_ahead(
     `customers` are their states at the moment, by id.
 
     What was learned from examples looks `window_days` ahead. Another horizon stretches it, each
-    customer's score by how far the buy-till-you-die model's own goes with it.
+    customer's score by how far the buy-till-you-die model's own goes with it. Trivial answers are stretched alike for
+    everybody, as if nothing changed with time: they must owe their order to no model.
     """
     known = {name: state for name, state in customers.items() if state.first_purchase is not None}
     x = scaled([natural(state, followed.at, policy.currency) for state in known.values()]).astype(np.float64)
@@ -142,7 +143,7 @@ class _Stretch:
     """From the window that was learned to the horizon that is asked."""
 
     def __init__(self, learning: Learning, x: Array, days: float, window: float) -> None:
-        self.days, model = days, learning.leagues.draws.fitted.get(LIFETIMES)
+        self.days, self.ratio, model = days, days / window, learning.leagues.draws.fitted.get(LIFETIMES)
         self.amounts, self.silence = np.full(len(x), days / window), np.full(len(x), days / window)
         if model is not None and days != window:
             history = customers_of(x[:, COLUMNS])
@@ -150,10 +151,14 @@ class _Stretch:
             far, near = (np.log(np.clip(none_within(model, history, d), 1e-9, 1.0 - 1e-9)) for d in (days, window))
             self.silence = far / near
 
-    def __call__(self, task: str, scores: Array) -> Array:
+    def __call__(self, task: str, name: str, scores: Array) -> Array:
         """Return amounts times, and probabilities of no purchase to the power of, what the horizon makes of them."""
-        stretched: Array = scores**self.silence if task == "churn" else scores * self.amounts
-        return stretched
+        is_trivial = name in TRIVIAL
+        if task == "churn":
+            found: Array = scores ** (self.ratio if is_trivial else self.silence)
+        else:
+            found = scores * (self.ratio if is_trivial else self.amounts)
+        return found
 
 
 def _asked(
@@ -171,7 +176,7 @@ def _asked(
     for name, scores in found.items():
         model = lives[name].within(stretch.days).compiled(task, "", NATURAL) if name in lives else None
         if model is None:
-            found[name] = stretch(task, scores)
+            found[name] = stretch(task, name, scores)
         else:
             found[name] = np.array(predictions(model, score_matrix(model, x[:, COLUMNS])[0]))
     champion = learning.leagues.champion(task)

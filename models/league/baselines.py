@@ -63,7 +63,7 @@ class RunningMean(_Baseline):
 
 
 class RecentRate(_Baseline):
-    """The rate of late: each label counts less the older it is, `memory` examples in all."""
+    """The rate of late: each label counts less the older it is, `memory` examples in all; at first all alike."""
 
     kind = "recent_rate"
     kept = ("rate", "memory", "seen")
@@ -78,8 +78,8 @@ class RecentRate(_Baseline):
 
     def learn_one(self, x: Features, y: float) -> None:  # noqa: ARG002 - the same for everybody
         """Move towards one label."""
-        self.rate += (bool(y) - self.rate) / self.memory
         self.seen += 1
+        self.rate += (bool(y) - self.rate) / min(PRIOR_WEIGHT + self.seen, self.memory)
 
     def compiled(self, task: str, version: str, names: Sequence[str]) -> LinearModel | None:
         """Return a linear model without weights."""

@@ -78,7 +78,8 @@ class Boosted(Binary):
     def _fit(self) -> None:
         count = min(self.seen, REMEMBERED)
         labels, width = self.labels[:count], len(self.names)
-        if 10 <= labels.sum() <= count - 10:
+        known = self.rows[:count, :width]
+        if 10 <= labels.sum() <= count - 10 and (known != known[:1]).any():  # else nothing tells examples apart
             order = np.roll(np.arange(count), -self.next) if self.seen >= REMEMBERED else np.arange(count)
             trees = fit(self.rows[order][:, :width].astype(np.float64), labels[order], COUNT, self.fits)
             self.fitted = {name: getattr(trees, name) for name in Trees.__struct_fields__}

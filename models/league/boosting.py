@@ -67,7 +67,7 @@ def fit(x: Array, y: Array, trees: int, seed: int) -> Trees:
     Parameters
     ----------
     x
-        Finite numbers, shape (n, d); missing is a value below all others.
+        Finite numbers, shape (n, d); missing is a value below all others. One column varies at least.
     y
         0 or 1, shape (n,), both present.
     seed

@@ -111,6 +111,14 @@ def law_one_huge_value_ends_nothing(name):
     assert all(math.isfinite(score) for score in scores)
 
 
+def law_examples_that_are_all_alike_end_nothing(name):
+    for x in (dict.fromkeys(NAMES, 0.0), {}):
+        learner = ENTRANTS[name]()
+        for number in range(400):
+            learner.learn_one(x, float(number % 4 == 0))
+            assert 0.0 <= learner.score_one(x) < math.inf
+
+
 LAWS = [law for name, law in sorted(globals().items()) if name.startswith("law_")]
 
 

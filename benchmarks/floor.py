@@ -18,7 +18,7 @@ from confluent_kafka import Consumer
 from models.brand.loyalty import loyalty
 from models.brand.taste import tell
 from models.customers.advance import advance, local_day
-from models.customers.attributes import customer_pairs, offer_pairs
+from models.customers.attributes import contact_pairs, customer_pairs
 from models.customers.features import natural
 from models.policy import Policy
 from models.receipt import read
@@ -65,7 +65,7 @@ class Floor:
                 tell(receipt, state.brands, at, local_day(event, self.policy))
                 tasted.add(customer)
             if isinstance(event, Contact):
-                offers[len(rows)] = offer_pairs(event.attributes)
+                offers[len(rows)] = contact_pairs(event.campaign_id, event.channel, event.attributes)
             if state.attributes:
                 pairs[len(rows)] = customer_pairs(state.attributes)
             last[customer] = (len(rows), at)

@@ -9,7 +9,7 @@ from math import inf
 from time import perf_counter
 from typing import Any, Final
 
-from models.customers.attributes import of_customer, offer_pairs
+from models.customers.attributes import contact_pairs, of_customer
 from models.learning import Learning
 from models.lookahead import Followed, LookAhead, look_ahead
 from models.partition import partition_of
@@ -86,8 +86,12 @@ class Backtest:
         self.offsets[topic, partition] += 1
         self.shards[partition].receive([Arrived(topic, partition, offset, at, key, encode(event), event=event, at=at)])
         if isinstance(event, Customer | Contact) and (offset < LABELLED or offset % LABELLED == 0):
-            pairs = offer_pairs if isinstance(event, Contact) else of_customer
-            self.learning.labels.update((pair.key, pair.label) for pair in pairs(event.attributes))
+            pairs = (
+                contact_pairs(event.campaign_id, event.channel, event.attributes)
+                if isinstance(event, Contact)
+                else of_customer(event.attributes)
+            )
+            self.learning.labels.update((pair.key, pair.label) for pair in pairs)
         if isinstance(event, Contact):
             window = event.window_seconds or self.shop.policy.response_days * DAY
             heappush(self.closings, at + window + self.shop.policy.waits("response"))

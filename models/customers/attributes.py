@@ -29,6 +29,7 @@ HASHES: Final = 0xFFFF >> 2
 MAX_ATTRIBUTES: Final = 32
 """Of a customer, and of an offer; further names are ignored, and counted."""
 MAX_TEXT: Final = 64
+NOTHING: Final[Mapping[str, Value]] = {}
 
 
 class Pair(NamedTuple):
@@ -57,6 +58,13 @@ def offer_pairs(attributes: Mapping[str, Value]) -> Pairs:
     if len(attributes) > MAX_ATTRIBUTES:
         attributes = dict(sorted(attributes.items())[:MAX_ATTRIBUTES])
     return _known_pairs(_ENCODER.encode(attributes), OFFER)
+
+
+def contact_pairs(campaign_id: str, channel: str, attributes: Mapping[str, Value] = NOTHING) -> Pairs:
+    """Pairs of a contact: of its offer, and of its campaign and channel, unless the offer has attributes so named."""
+    if len(attributes) > MAX_ATTRIBUTES:
+        attributes = dict(sorted(attributes.items())[:MAX_ATTRIBUTES])
+    return _known_pairs(_ENCODER.encode({"campaign_id": campaign_id, "channel": channel, **attributes}), OFFER)
 
 
 @lru_cache(maxsize=16_384)

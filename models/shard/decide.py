@@ -8,7 +8,7 @@ import numpy as np
 
 from models.brand.taste import SEGMENT
 from models.campaigns import decide as campaigns
-from models.customers.attributes import Pairs
+from models.customers.attributes import Pairs, contact_pairs
 from models.customers.features import NATURAL
 from models.policy import DAY
 from models.serving_set import ServingSet
@@ -156,7 +156,9 @@ class Decider:
                 one.confirmed = True
                 one.closes_at = step.at + self._window(event) + self.shop.policy.waits("response")
             if not awaited and step.row is not None and self.scores is not None:
-                opened = self._open(event.campaign_id, event.decision_id, step, isinstance(event, Sent))
+                opened = self._open(
+                    event.campaign_id, event.decision_id, step, isinstance(event, Sent), self.offers.get(step.row, ())
+                )
                 opened.closes_at = step.at + self._window(event) + self.shop.policy.waits("response")
                 opened.confirmed, opened.propensity = True, event.propensity
                 self._keep(remembered, opened, step)
@@ -173,11 +175,11 @@ class Decider:
     def _window(self, event: Contact) -> float:
         return event.window_seconds or self.shop.policy.response_days * DAY
 
-    def _open(self, campaign: str, decision: str | None, step: Step, treated: bool) -> Pending:
+    def _open(self, campaign: str, decision: str | None, step: Step, treated: bool, offer: Pairs) -> Pending:
         assert self.scores is not None and step.row is not None  # noqa: S101, PT018 - callers looked
         features, served = self.scores.packed(step.row), self.response[step.row]
         opened = Pending(campaign, decision, step.at, step.at, treated, not treated, features, served)
-        opened.attributes = self.scores.packed_pairs(step.row, self.offers.get(step.row, ()))
+        opened.attributes = self.scores.packed_pairs(step.row, offer)
         return opened
 
     def _keep(self, remembered: Remembered, opened: Pending, step: Step) -> None:
@@ -228,7 +230,8 @@ class Decider:
         if not trigger.withheld:
             counts.triggers[trigger.campaign_id] = counts.triggers.get(trigger.campaign_id, 0) + 1
             self._use_budget(trigger.campaign_id)
-        opened = self._open(trigger.campaign_id, trigger.id, step, not trigger.withheld)
+        offer = contact_pairs(trigger.campaign_id, trigger.channel)
+        opened = self._open(trigger.campaign_id, trigger.id, step, not trigger.withheld, offer)
         policy = self.shop.policy
         wait = policy.response_days * DAY if trigger.withheld else trigger.expires_at.timestamp() - step.at
         opened.closes_at = step.at + wait + policy.waits("response")

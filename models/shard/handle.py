@@ -1,6 +1,6 @@
 """The pure function: a chunk, its customers and the models in, all that it changes out."""
 
-from models.customers.attributes import offer_pairs
+from models.customers.attributes import contact_pairs
 from models.serving_set import ServingSet
 from models.shard.chunk import Chunk, Shop
 from models.shard.decide import BY_WINDOW, Decider, shortened
@@ -32,7 +32,7 @@ def handle(shard: Chunk, shop: Shop, models: ServingSet, now: float) -> Commit:
     commit = Commit(shard.place)
     walked = walk(shard, shop, commit)
     offers = {
-        step.row: offer_pairs(step.event.attributes)
+        step.row: contact_pairs(step.event.campaign_id, step.event.channel, step.event.attributes)
         for step in walked.steps
         if step.row is not None and isinstance(step.event, Contact)
     }

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from models.order import Item, in_order, sales_time
+from models.policy import DAY
 from models.serving_set import ServingSet
 from models.shard import Chunk, Shop, handle
 from schemas.codec import INPUT_TOPICS
@@ -20,6 +21,10 @@ from streams.stride import Stride
 
 STORED_TICK: Final = 10.0
 """Seconds of event time: a tick at which nothing is due is stored when time has moved so far since the last."""
+
+
+MOMENTS: Final = 2.0
+"""Draws of customers that one commit may hold, as a multiple of the records that it may."""
 
 
 class Done(NamedTuple):
@@ -114,8 +119,9 @@ class Shard:
         loaded = await self._load(items, until if until is not None else place.time)
         if not items and not telling and not loaded.customers and until < (before.time or 0.0) + STORED_TICK:  # type: ignore[operator]
             return None
-        if loaded.until is not None:  # more timers are due than one commit may hold: records beyond them wait
-            until = loaded.until
+        horizon = self._horizon(before.time, items, loaded, until if until is not None else place.time)
+        if horizon is not None:  # more timers are due than one commit may hold: records beyond them wait
+            until = horizon
             for item in reversed(items):
                 self.inboxes[item.arrived.topic].appendleft(item.arrived)
             place = _copy(before)
@@ -127,6 +133,20 @@ class Shard:
         for row in sales:
             self.told = row["time"], row["idle"]
         return done
+
+    def _horizon(self, began: float | None, items: Sequence[Item], loaded: Loaded, reach: float | None) -> float | None:
+        """Return up to when this commit goes where that is less than its records or tick say; else None.
+
+        Bounded are the customers whose timers are due, and how often they are: after a silence of years each is drawn
+        many times over.
+        """
+        known = loaded.until if loaded.until is not None else reach
+        begin = began if began is not None else next((item.key for item in items if item.key is not None), None)
+        if begin is None or known is None or not loaded.customers:
+            return loaded.until
+        draws = MOMENTS * self.stride.limit / len(loaded.customers)
+        furthest = begin + draws * self.shop.policy.draw_days * DAY
+        return furthest if furthest < known else loaded.until
 
     async def _commit(
         self,

@@ -21,6 +21,8 @@ from models.shard.walk import Step, Walk, duties
 from schemas.commit import Commit
 from schemas.state import Remembered, encode_remembered
 
+DRAWN: Final = 2_000
+"""Customers drawn that one row tells of: a row is never cut, and must fit into a record."""
 _HAS_BOUGHT: Final = NATURAL.index("has_bought")
 
 
@@ -146,7 +148,11 @@ def write_examples(shard: Chunk, shop: Shop, walked: Walk, decider: Decider, com
     if walked.drawn or moves:
         moved = [[*pair, n] for pair, n in sorted(decider.movements.items())]
         kept = [decider.kept, decider.drawn_again]
-        examples["segments"] = [{"drawn": walked.drawn, "moves": moves, "moved": moved, "kept": kept}]
+        more = [walked.drawn[first : first + DRAWN] for first in range(DRAWN, len(walked.drawn), DRAWN)]
+        examples["segments"] = [
+            {"drawn": walked.drawn[:DRAWN], "moves": moves, "moved": moved, "kept": kept},
+            *({"drawn": some, "moves": {}, "moved": [], "kept": [0, 0]} for some in more),
+        ]
     if walked.choices:
         examples["brand_choice"] = list(walked.choices)
     if walked.sayings:

@@ -300,3 +300,55 @@ def test_more_timers_than_a_commit_may_hold_are_several_commits():
         assert shard.hold.place.time == tick
 
     asyncio.run(test())
+
+
+def test_years_of_silence_are_several_commits_whose_records_are_small():
+    """Each customer is drawn once a month, so that in 15 years a few hundred make a row of megabytes."""
+
+    async def test():
+        ledger = MemoryLedger()
+        shard = await shard_of(ledger, Shop(Policy()), chunk_size=400)
+        shard.receive(arrived(i, purchase(i, f"c{i}", minutes=i % 3)) for i in range(300))
+        await drain(shard)
+        drawn, tick = [], START.timestamp() + 15 * 365 * DAY
+        while (done := await step(shard, tick=tick)) is not None:
+            rows = done.commit.examples.get("segments", [])
+            drawn.append(sum(len(row["drawn"]) for row in rows))
+        assert shard.hold.place.time == tick
+        assert sum(drawn) == pytest.approx(300 * 15 * 365 / 30, rel=0.01)
+        assert max(drawn) <= 2 * 400 + 300
+        largest = max(len(entry.record.value) for entry in await ledger.outbox(0, 100_000))
+        assert largest < 600_000
+
+    asyncio.run(test())
+
+
+def test_a_shop_that_sells_once_a_year_is_cut_too():
+    async def test():
+        found = []
+        for chunk_size in (5, 400):
+            ledger = MemoryLedger()
+            shard = await shard_of(ledger, Shop(Policy()), chunk_size=chunk_size)
+            shard.receive(arrived(i, purchase(i, f"c{i % 3}", minutes=i * 365 * 24 * 60)) for i in range(12))
+            await drain(shard)
+            found.append((ledger.shards[0].states, ledger.scores, shard.hold.place.time))
+        assert found[0] == found[1]
+
+    asyncio.run(test())
+
+
+def test_many_draws_of_one_commit_are_several_rows(monkeypatch):
+    """A row is not cut when records are, and must fit into one."""
+    monkeypatch.setattr("models.shard.write.DRAWN", 100)
+
+    async def test():
+        shard = await shard_of(MemoryLedger(), Shop(Policy()), chunk_size=400)
+        shard.receive(arrived(i, purchase(i, f"c{i}", minutes=i % 3)) for i in range(350))
+        await drain(shard)
+        done = await step(shard, tick=START.timestamp() + 31 * DAY)
+        rows = done.commit.examples["segments"]
+        assert [len(row["drawn"]) for row in rows[:3]] == [100, 100, 100]
+        assert sum(len(row["drawn"]) for row in rows) >= 350
+        assert all(not row["moves"] and row["kept"] == [0, 0] for row in rows[1:])
+
+    asyncio.run(test())

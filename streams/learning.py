@@ -84,6 +84,7 @@ class LearningAgent:
         self.app.agent(source, name="learning")(self._receive)
         self.logs = Logs(broker)
         self.standing: Standing | None = None
+        self.standby = False
         self.retaking: asyncio.Task[None] | None = None
         self.stood = 0
         self.stopping = False
@@ -101,9 +102,9 @@ class LearningAgent:
         return None if self.standing is None else self.standing.learning
 
     def missing(self) -> list[str]:
-        """Return what keeps the learner from being ready, in words."""
+        """Return what keeps the learner from being ready, in words. Where another worker has it, this one is."""
         if self.standing is None:
-            return ["the learner has not been taken yet"]
+            return [] if self.standby else ["the learner has not been taken yet"]
         return [] if self.standing.ready else ["the learner is taken and does not read on yet"]
 
     async def start(self) -> None:
@@ -128,6 +129,7 @@ class LearningAgent:
 
     def given(self, tps: set[TP]) -> None:
         """Let go where Kafka has given the topic to another worker."""
+        self.standby = not tps
         if not tps:
             self.standing = None
             self.metrics.unlearned()

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -18,6 +19,9 @@ from streams.cli.app import app, end, err, out
 from streams.errors import Misconfigured
 from streams.reporting.plain import visible
 from streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from streams.worker import Worker
 
 END_SECONDS: Final = 9.5
 """From being told to stop to the end, at most."""
@@ -63,7 +67,7 @@ def worker(
 
     async def run() -> None:
         running = Worker(settings, only)  # type: ignore[arg-type]
-        guard = asyncio.create_task(_end_in_time(running.ended))
+        guard = asyncio.create_task(_end_in_time(running))
         await running.run(started)
         guard.cancel()
 
@@ -82,13 +86,16 @@ def give_way() -> None:
             Path("/proc/self/autogroup").write_text(str(BEHIND))
 
 
-async def _end_in_time(told: asyncio.Event) -> None:
+async def _end_in_time(running: "Worker") -> None:
     """End by force where services that are away keep the worker from ending. What was not committed is read again."""
-    await told.wait()
+    await running.ended.wait()
 
     def end_now() -> None:
-        err.print(Text("streamscore:", "red"), "ended by force: Kafka or Redis did not answer while it stopped")
-        os._exit(3)
+        error = running.error
+        if error is not None:  # why it stopped comes before what kept it from stopping
+            err.print(Text("streamscore:", "red"), Text("".join(traceback.format_exception_only(error)).strip()))
+        err.print(Text("streamscore:", "red"), "ended by force: something did not answer while it stopped")
+        os._exit(2 if isinstance(error, Misconfigured) else 3)
 
     timer = threading.Timer(END_SECONDS, end_now)
     timer.daemon = True

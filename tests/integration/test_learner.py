@@ -450,5 +450,7 @@ def test_a_learner_that_could_not_seek_is_taken_again_and_says_so_meanwhile(serv
         assert agent.app.consumer.sought == [{TP(agent.topic, PARTITION): first.standing.next}]
         agent.given(agent.app.consumer.own)
         assert agent.missing() == ["the learner is taken and does not read on yet"]
+        agent.given(set())
+        assert agent.missing() == []  # another worker has it, and nothing is amiss here
 
     run(services, tmp_path, test)

@@ -16,6 +16,10 @@ from streams.kafka.security import Broker, Login, Mechanism
 
 FILE = "STREAMSCORE_CONFIG"
 """Names the TOML file."""
+YEAR = 366.0 * DAY
+"""Seconds."""
+SHORTEST_DAYS = 0.01
+"""A quarter of an hour: timers that come more often than events end nothing."""
 
 
 class Settings(BaseSettings):
@@ -42,17 +46,17 @@ class Settings(BaseSettings):
     holidays: str = ""
     sales_by: str = ""
     clock: Annotated[str, Field(pattern="^(wall|events)$")] = "wall"
-    lateness_seconds: Annotated[float, Field(ge=0)] = 3_600.0
-    response_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
-    window_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
-    sales_lateness_seconds: Annotated[float | None, Field(ge=0)] = None
-    max_jump_days: Annotated[float, Field(gt=0)] = 366.0
+    lateness_seconds: Annotated[float, Field(ge=0, le=YEAR)] = 3_600.0
+    response_lateness_seconds: Annotated[float | None, Field(ge=0, le=YEAR)] = None
+    window_lateness_seconds: Annotated[float | None, Field(ge=0, le=YEAR)] = None
+    sales_lateness_seconds: Annotated[float | None, Field(ge=0, le=YEAR)] = None
+    max_jump_days: Annotated[float, Field(gt=0, le=36_600)] = 366.0
     poison_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     on_missing: Annotated[str, Field(pattern="^(stop|go_on)$")] = "stop"
-    idle_after_seconds: Annotated[float, Field(gt=0)] = 60.0
-    draw_days: Annotated[float, Field(gt=0)] = 30.0
-    window_days: Annotated[float, Field(gt=0)] = 90.0
-    response_days: Annotated[float, Field(gt=0)] = 7.0
+    idle_after_seconds: Annotated[float, Field(gt=0, le=YEAR)] = 60.0
+    draw_days: Annotated[float, Field(ge=SHORTEST_DAYS, le=3_660)] = 30.0
+    window_days: Annotated[float, Field(ge=SHORTEST_DAYS, le=3_660)] = 90.0
+    response_days: Annotated[float, Field(ge=SHORTEST_DAYS, le=3_660)] = 7.0
     example_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     chunk_size: Annotated[int, Field(ge=1, le=5_000)] = 2_000
     models: Annotated[str, Field(pattern=r"^(live|[a-z_]+=[^,=\s]+(,[a-z_]+=[^,=\s]+)*)$")] = "live"
@@ -68,6 +72,14 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is not the IANA name of a timezone") from None
         return name
+
+    @field_validator("broker")
+    @classmethod
+    def _known_addresses(cls, names: str | None) -> str | None:
+        ports = [name.rpartition(":")[2].strip() for name in names.split(",")] if names else []
+        if not all(port.isdecimal() and 0 < int(port) < 65_536 for port in ports):
+            raise ValueError("not host:port, nor several of them with commas between")
+        return names
 
     @field_validator("holidays")
     @classmethod

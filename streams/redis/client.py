@@ -138,6 +138,8 @@ def redis_errors() -> Iterator[None]:
             raise Unavailable(f"redis: {error}") from error
         if str(error).startswith("ACL failure"):
             raise Misconfigured(f"redis: {error}; docs/security.md has what a user must be allowed") from error
+        if "DB index" in str(error):
+            raise Misconfigured(f"redis: {error}; STREAMSCORE_REDIS names another database than there is") from error
         if str(error).startswith("WRONGTYPE"):
             raise Misconfigured(f"redis: {error}; give one of the two another prefix") from error
         raise

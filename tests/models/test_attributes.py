@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.customers.attributes import MAX_ATTRIBUTES, customer_pairs, offer_pairs, pack_pairs, unpack_pairs
+from models.customers.attributes import (
+    MAX_ATTRIBUTES,
+    contact_pairs,
+    customer_pairs,
+    offer_pairs,
+    pack_pairs,
+    unpack_pairs,
+)
 from models.customers.features import NATURAL
 from models.league.league import binary_league
 from models.league.vocabulary import KNOWN_FROM, SLOTS, Vocabulary
@@ -171,6 +178,31 @@ def test_attributes_alone_carry_a_response_model_and_its_reasons():
     reasons = [fields["explanation"] for fields in test.ledger.scores.values()]
     named = sum("colour=" in reason for reason in reasons[-500:])
     assert named > 450
+
+
+def campaigns(count):
+    """Only the campaign tells who answers."""
+    draw, at = np.random.default_rng(3), datetime(2026, 1, 1, tzinfo=UTC)
+    for n in range(count):
+        at += timedelta(minutes=30)
+        which = int(draw.integers(4))
+        engaged = {"customer_id": f"c{n}", "occurred_at": at, "campaign_id": f"k{which}", "channel": "email"}
+        yield Sent(event_id=f"s{n}", window_seconds=3_600.0, **engaged)
+        if draw.random() < (0.02, 0.1, 0.3, 0.5)[which]:
+            yield Converted(event_id=f"k{n}", **(engaged | {"occurred_at": at + timedelta(minutes=10)}))
+
+
+def test_the_campaign_alone_carries_a_response_model():
+    task = backtest(campaigns(2_500), Shop(Policy())).report()["tasks"]["response"]
+    assert task["examples"] > 2_400
+    assert task["models"][task["champion"]]["auc"] > 0.7  # the truth's own is .77
+
+
+def test_a_contact_is_known_by_campaign_and_channel_unless_its_offer_says_otherwise():
+    labels = {pair.label for pair in contact_pairs("spring", "email", {"discount": 5.0})}
+    assert labels == {"offer campaign_id=spring", "offer channel=email", "offer discount"}
+    assert contact_pairs("spring", "email", {"channel": "app"}) == contact_pairs("spring", "app")
+    assert len(contact_pairs("spring", "email", {f"a{n:03}": 1.0 for n in range(200)})) == MAX_ATTRIBUTES + 2
 
 
 SIZES = st.integers(-4, 4)

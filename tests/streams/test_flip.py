@@ -92,10 +92,11 @@ def test_a_flip_is_recovered_from_within_5_000_examples(loyal):
 
 
 def test_the_flip_is_told_with_its_reason(loyal):
-    """Skill falls, and not before the flip."""
-    alarms = loyal.changes("drift", "skill fell from")
+    """The rate of answers moves, and not before the flip; what skill loses is too little for a sure alarm of its own."""
+    alarms = loyal.changes("drift")
     assert alarms
     assert 0 < alarms[0][0] <= ALLOWED
+    assert alarms[0][3].startswith("rate moved from")
 
 
 def test_nobody_is_promoted_where_members_learn_anew_themselves(loyal):

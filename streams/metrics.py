@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from models.sales.dimensions import ALL, currency_of, dimension_of, rest
 from models.sales.series import E4
 from schemas.commit import Commit
+from streams.reporting.currency import of_days
 
 if TYPE_CHECKING:
     from models.learning import Learning
@@ -104,6 +106,7 @@ class Metrics:
             "streamscore_model_promotions_total", "Changes of champion", ["task", "from", "to"], registry=registry
         )
         self.moved: dict[tuple[str, str], int] = {}
+        self.warned = False
         self.told: dict[str, list[Mapping[str, Any]]] = {}
         self.versions = Counter(
             "streamscore_model_rollbacks_total", "Versions that served again, and releases", ["task", "what"],
@@ -243,6 +246,20 @@ class Metrics:
             self.segment.labels(name).set(customers)
         for series in learning.sales.series:
             self._series(learning, series, report["sales"].get(series, {}))
+        self._currency(learning)
+
+    def _currency(self, learning: "Learning") -> None:
+        """Log it, once, where sales are in another currency than the main one."""
+        main = learning.policy.currency
+        days = {
+            currency_of(name, main) or "": one.forecaster.presence.days
+            for name, one in learning.sales.series.items()
+            if name == ALL or (dimension_of(name) == "currency" and name != rest("currency"))
+        }
+        warning = of_days(main, days)
+        if warning is not None and not self.warned:
+            logger.warning("%s", warning)
+        self.warned = warning is not None
 
     def unlearned(self) -> None:
         """Forget what the learner stood at: another worker may have it now."""

@@ -6,9 +6,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from models.learning import Learning
+from models.policy import Policy
+from models.sales.dimensions import ALL
 from schemas.codec import encode
 from schemas.events import Customer, Line, Purchase
 from streams.cli import app
+from streams.metrics import Metrics
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 WARNS = "60 of 61 sales are in EUR, and the main currency is USD."
@@ -71,3 +75,20 @@ def test_without_any_sale_it_is_the_default(told):
     found, shown, _ = told([Customer(event_id="a", customer_id="c", occurred_at=START)])
     assert found == {"main": "GBP", "chosen_by": "default", "sales": {}, "warning": None}
     assert "Main currency: GBP, the default" in shown
+
+
+def test_a_worker_warns_once_where_another_currency_sells_on_far_more_days(caplog):
+    learning, metrics = Learning(Policy(currency="GBP")), Metrics()
+    for day in range(40):
+        learning.sales.add("all:EUR", 20_000 + day, 50_000)
+        if day < 3 or day >= 30:
+            learning.sales.add(ALL, 20_000 + day, 50_000)
+        learning.sales.close_until(20_001 + day)
+        if day == 12:
+            metrics.learning(learning, learning.report())
+            assert not caplog.records  # too few days to tell
+    metrics.learning(learning, learning.report())
+    metrics.learning(learning, learning.report())
+    assert [one.getMessage() for one in caplog.records] == [
+        "EUR sold on 40 days and the main currency, GBP, on 13: is STREAMSCORE_CURRENCY=EUR meant?"
+    ]

@@ -60,6 +60,7 @@ def run_demo(out: Console, err: Console, *, once: bool, report: Path | None, lim
     given = load_settings()
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamscore-demo-")))
+        stack.enter_context(watch(data))  # however this process ends
         running = stack.enter_context(services(given.broker, given.redis, quiet=False))
         settings = load_settings(
             broker=running.broker, redis=running.redis, timezone="Europe/London", holidays="GB-ENG", clock="events",

@@ -13,6 +13,8 @@ from streams.errors import Misconfigured, Unavailable
 from streams.kafka.security import for_librdkafka, for_python
 
 EVERY: Final = 500
+ERRORS: Final = 3
+"""As syslog counts: that a broker which has just started is asked twice is nobody's concern."""
 
 
 def send(events: Iterable[Event], broker: str, prefix: str = "", progress: Callable[[int], None] | None = None) -> int:
@@ -43,7 +45,8 @@ def send(events: Iterable[Event], broker: str, prefix: str = "", progress: Calla
         if error is not None and not failed:
             failed.append(f"{message.topic()} {message.key()!r}: {error.str()}")
 
-    producer = Producer({**for_librdkafka(broker), "acks": "all", "enable.idempotence": True, "linger.ms": 5})
+    settings = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "log_level": ERRORS}
+    producer = Producer({**for_librdkafka(broker), **settings})
     counts: dict[str, int] = {}
     sent = 0
     for event in events:

@@ -11,6 +11,7 @@ from rich.text import Text
 from models.sales.dimensions import SPLITS, dimension_of
 from models.serving_set import COLD
 from models.shard.score import from_scale
+from streams.reporting.brand_words import spoken
 from streams.reporting.currency import chosen
 from streams.reporting.market_words import amount, number
 from streams.reporting.report import in_days, in_reasons
@@ -201,7 +202,10 @@ def _facts(fields: dict[str, str], window_days: float) -> Iterator[tuple[str, st
         )
         yield "expected", f"{float(fields['purchases']):.1f} purchases in {in_days(window_days)}{after}"
     if "brand" in fields:
-        yield "brand", f"{fields['brand']}, again {float(fields['loyalty']):.0%}: bought it {fields['loyalty_rule']}"
+        yield (
+            "brand",
+            f"{spoken(fields['brand'])}, again {float(fields['loyalty']):.0%}: bought it {fields['loyalty_rule']}",
+        )
 
 
 def _score(task: str, value: float, currency: str) -> str:

@@ -57,6 +57,11 @@ def test_a_score_that_no_feature_moves_much_has_a_model_all_the_same(explanation
     assert words in shown(FIELDS | {"explanation": f'{{"value":{explanation}}}'})
 
 
+def test_a_brand_is_written_as_a_person_does():
+    text = shown(FIELDS | {"brand": "a%3Ab:Ash", "loyalty": "0.61", "loyalty_rule": "1 of the last 2: stays"})
+    assert "a:b:Ash, again 61%: bought it 1 of the last 2: stays" in text
+
+
 def test_the_window_is_the_one_that_was_set():
     text = shown(FIELDS, days=30.0)
     assert "1.8 purchases in 30 days" in text

@@ -106,7 +106,10 @@ def learned(client: Any, settings: Settings) -> int:
 def run_script(name: str, settings: Settings, count: int) -> Measured:
     """A variant that measures itself."""
     command = [sys.executable, str(HERE / f"{name}.py"), settings.given("broker"), settings.given("redis")]
-    child = subprocess.Popen([*command, settings.prefix, str(count)], stdout=subprocess.PIPE, text=True)
+    settings.data.mkdir(parents=True, exist_ok=True)  # Faust leaves a folder where it is started
+    child = subprocess.Popen(
+        [*command, settings.prefix, str(count)], stdout=subprocess.PIPE, text=True, cwd=settings.data
+    )
     try:
         said = child.stdout.readline()
         if not said:

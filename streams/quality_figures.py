@@ -130,18 +130,20 @@ def _of_task(task: Report, shown: Shown) -> Row:
     return row(f"{shown.task}: {WORDS[metric]}", served.get(metric), shown.must, shown.aim, trivial)
 
 
-def _sales(sales: Mapping[str, Mapping[int, Report]]) -> list[Row]:
+def _sales(sales: Mapping[str, Mapping[str, Report]]) -> list[Row]:
     """Return how good forecasts of a day's sales were, of the whole and of categories in the mean."""
     every = [sales[f"category:{name}"] for name in CATEGORIES]
     found = [_mase("sales", [sales["all"]], days, SALES[days][0]) for days in SALES]
     for metric, bars in INTERVALS.items():
-        found += [row(f"sales, {_days(days)}: {WORDS[metric]}", sales["all"][days][metric], *bars) for days in SALES]
+        found += [
+            row(f"sales, {_days(days)}: {WORDS[metric]}", sales["all"][str(days)][metric], *bars) for days in SALES
+        ]
     return found + [_mase(f"mean of {len(every)} categories", every, days, SALES[days][1]) for days in SALES]
 
 
-def _mase(whose: str, some: Sequence[Mapping[int, Report]], days: int, bars: tuple[str, str]) -> Row:
+def _mase(whose: str, some: Sequence[Mapping[str, Report]], days: int, bars: tuple[str, str]) -> Row:
     """Return the mean over some series; what is trivial is one rule for all of them."""
-    at = [one[days] for one in some]
+    at = [one[str(days)] for one in some]
     trivial = (_mean(one["baselines"][rule]["mase"] for one in at) for rule in at[0]["baselines"])
     return row(f"{whose}, {_days(days)}: MASE", _mean(one["mase"] for one in at), *bars, best("mase", trivial))
 

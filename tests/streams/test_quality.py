@@ -13,7 +13,7 @@ from streams.backtest import backtest
 from streams.cli.app import app
 from streams.errors import Misconfigured
 from streams.quality_market import CATEGORIES
-from streams.replay import bank_marketing
+from streams.replay import bank_marketing, online_retail
 from streams.reporting.plain import Plain
 
 METRICS = {"auc", "pr_auc", "log_loss", "brier", "ece", "lift_10", "auc_within"}
@@ -67,9 +67,17 @@ def made_up(name):
     series = ("all", *(f"category:{category}" for category in (*CATEGORIES, "service", "other")))
     return {
         "tasks": {shown.task: task for shown in quality_figures.TASKS[name]},
-        "sales": {one: dict.fromkeys((1, 7, 14), horizon) for one in series},
+        "sales": {one: dict.fromkeys(("1", "7", "14"), horizon) for one in series},
         "segments": {"ssq_ratio": 1.01, "stability": 0.8, "baselines": {"rfm_quintiles": {"ssq_ratio": 1.5}}},
         "market_figures": [quality_bars.row("pairs: recall", 0.5, ">= .95")] if name == "online_retail" else [],
+    }
+
+
+def test_what_is_made_up_here_has_the_shape_of_a_report():
+    events = online_retail.events(limit=40_000)
+    real = backtest(events, Shop(Policy(lateness=0.0, currency=online_retail.CURRENCY))).report()
+    assert rows_of("online_retail", real).keys() == rows_of("online_retail", made_up("online_retail")).keys() - {
+        "pairs: recall"
     }
 
 
@@ -141,8 +149,8 @@ def test_the_mean_is_over_eight_categories():
     report = made_up("online_retail")
     report["sales"]["category:service"] = report["sales"]["category:other"] = {}
     rules = {"seasonal_naive": {"mase": 0.2}, "moving_average": {"mase": 0.9}}
-    bags = {**report["sales"]["all"][7], "mase": 1.6, "baselines": rules}
-    report["sales"]["category:bags"] = dict.fromkeys((1, 7, 14), bags)
+    bags = {**report["sales"]["all"]["7"], "mase": 1.6, "baselines": rules}
+    report["sales"]["category:bags"] = dict.fromkeys(("1", "7", "14"), bags)
     row = rows_of("online_retail", report)["mean of 8 categories, 7 days: MASE"]
     assert row["value"] == pytest.approx((7 * 0.8 + 1.6) / 8)
     assert row["trivial"] == pytest.approx(0.9)  # the moving average's mean, not the best of each category

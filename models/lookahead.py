@@ -144,7 +144,7 @@ class _Stretch:
 
     def __init__(self, learning: Learning, x: Array, days: float, window: float) -> None:
         self.days, self.ratio, model = days, days / window, learning.leagues.draws.fitted.get(LIFETIMES)
-        self.amounts, self.silence = np.full(len(x), days / window), np.full(len(x), days / window)
+        self.amounts, self.silence = np.full(len(x), self.ratio), np.full(len(x), self.ratio)
         if model is not None and days != window:
             history = customers_of(x[:, COLUMNS])
             self.amounts = purchases(model, history, days) / purchases(model, history, window)
@@ -153,12 +153,9 @@ class _Stretch:
 
     def __call__(self, task: str, name: str, scores: Array) -> Array:
         """Return amounts times, and probabilities of no purchase to the power of, what the horizon makes of them."""
-        is_trivial = name in TRIVIAL
-        if task == "churn":
-            found: Array = scores ** (self.ratio if is_trivial else self.silence)
-        else:
-            found = scores * (self.ratio if is_trivial else self.amounts)
-        return found
+        by = self.ratio if name in TRIVIAL else self.silence if task == "churn" else self.amounts
+        stretched: Array = scores**by if task == "churn" else scores * by
+        return stretched
 
 
 def _asked(

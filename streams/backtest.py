@@ -193,20 +193,18 @@ def backtest_at(events: Iterable[Event], shop: Shop, at: float, days: float) -> 
     for event in chain(later, events):
         if not followed.count(event):
             break
-    if all(state.first_purchase is None for state in _customers(test).values()):
+    if all(state.first_purchase is None for _, state in _customers(test)):
         raise Misconfigured(f"nobody has bought by {utc(at)}: there is nobody to score")
     if not followed.days:  # said first: timers up to a moment in the far future would take for ever
         raise Misconfigured(f"no sale follows {utc(at)}: there is nothing to judge by")
     asyncio.run(_advance(test, at))
-    return test, look_ahead(_customers(test), followed, test.learning, shop.policy)
+    return test, look_ahead(dict(_customers(test)), followed, test.learning, shop.policy)
 
 
-def _customers(test: Backtest) -> dict[str, CustomerState]:
-    return {
-        customer: decode_remembered(body).state
-        for shard in test.ledger.shards.values()
-        for customer, body in shard.states.items()
-    }
+def _customers(test: Backtest) -> Iterator[tuple[str, CustomerState]]:
+    for shard in test.ledger.shards.values():
+        for customer, body in shard.states.items():
+            yield customer, decode_remembered(body).state
 
 
 def backtest(events: Iterable[Event], shop: Shop, judge_from: float = _NEVER) -> Backtest:

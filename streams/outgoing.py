@@ -28,8 +28,8 @@ def _parts(task: str, rows: Sequence[object]) -> Iterator[Outgoing]:
     while body:
         end = len(body)
         if end > MAX_BYTES:  # a row that is larger by itself is a record by itself
-            end = max(body.rfind(b"\n", 0, MAX_BYTES + 1), 0) or body.find(b"\n")
-            end = len(body) if end < 0 else end
+            cuts = body.rfind(b"\n", 0, MAX_BYTES + 1), body.find(b"\n"), len(body)
+            end = next(cut for cut in cuts if cut >= 0)
         yield Outgoing("examples", task.encode(), head + body[:end].replace(b"\n", b",") + b"]}")
         body = body[end + 1 :]
 

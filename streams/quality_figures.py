@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from streams.quality_bars import row
 from streams.quality_market import CATEGORIES
+from streams.reporting import verdict
 
 Report = Mapping[str, Any]
 Row = dict[str, Any]
@@ -91,8 +92,6 @@ WORDS: Final = {
     "coverage_80": "inside the 80 % interval", "winkler_80": "Winkler score over mean",
     "ssq_ratio": "squared distance over batch", "stability": "share who keep their id",
 }  # fmt: skip
-LESS: Final = frozenset({"log_loss", "mae", "rmse", "daily_share_error", "mase", "ssq_ratio"})
-"""Less is better; of the others more is, and of `total_ratio` what is nearest to 1."""
 
 
 def title(name: str, report: Report) -> str:
@@ -117,10 +116,9 @@ def best(metric: str, values: Iterable[float | None]) -> float | None:
     >>> best("auc", [0.5, None, 0.6]), best("mae", [2.0, 1.0]), best("total_ratio", [0.9, 1.3]), best("auc", [None])
     (0.6, 1.0, 0.9, None)
     """
-    known = [value for value in values if value is not None]
-    if metric == "total_ratio":
-        return min(known, key=lambda value: abs(value - 1.0), default=None)
-    return (min if metric in LESS else max)(known, default=None)
+    known = {str(place): value for place, value in enumerate(values)}
+    name = verdict.best(metric, known)
+    return None if name is None else known[name]
 
 
 def _of_task(task: Report, shown: Shown) -> Row:

@@ -21,8 +21,6 @@ from streams.stride import Stride
 
 STORED_TICK: Final = 10.0
 """Seconds of event time: a tick at which nothing is due is stored when time has moved so far since the last."""
-
-
 MOMENTS: Final = 2.0
 """Draws of customers that one commit may hold, as a multiple of the records that it may."""
 

@@ -55,16 +55,19 @@ def of_customer(attributes: Mapping[str, Value]) -> Pairs:
 
 def offer_pairs(attributes: Mapping[str, Value]) -> Pairs:
     """Pairs of an offer, by key; the first `MAX_ATTRIBUTES` names count."""
-    if len(attributes) > MAX_ATTRIBUTES:
-        attributes = dict(sorted(attributes.items())[:MAX_ATTRIBUTES])
-    return _known_pairs(_ENCODER.encode(attributes), OFFER)
+    return _known_pairs(_ENCODER.encode(_bounded(attributes)), OFFER)
 
 
 def contact_pairs(campaign_id: str, channel: str, attributes: Mapping[str, Value] = NOTHING) -> Pairs:
     """Pairs of a contact: of its offer, and of its campaign and channel, unless the offer has attributes so named."""
-    if len(attributes) > MAX_ATTRIBUTES:
-        attributes = dict(sorted(attributes.items())[:MAX_ATTRIBUTES])
-    return _known_pairs(_ENCODER.encode({"campaign_id": campaign_id, "channel": channel, **attributes}), OFFER)
+    about = {"campaign_id": campaign_id, "channel": channel, **_bounded(attributes)}
+    return _known_pairs(_ENCODER.encode(about), OFFER)
+
+
+def _bounded(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+    if len(attributes) <= MAX_ATTRIBUTES:
+        return attributes
+    return dict(sorted(attributes.items())[:MAX_ATTRIBUTES])
 
 
 @lru_cache(maxsize=16_384)

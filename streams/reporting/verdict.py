@@ -13,6 +13,7 @@ METRICS: Final = {
     "spearman": ("Spearman", True), "top_10_share": ("share of best 10 %", True),
     "total_ratio": ("predicted / actual", None),
     "units_log_error": ("log error of units", False), "daily_share_error": ("error of daily shares", False),
+    "mase": ("MASE", False), "ssq_ratio": ("squared distance over batch", False), "stability": ("kept their id", True),
 }  # fmt: skip
 """Name, and whether more is better; None: neither, 1 is best."""
 HEADLINES: Final = ("log_loss", "mae", "auc")
